@@ -166,8 +166,13 @@ impl ClaimBench {
 }
 
 fn prepare(world: &mut ApplyBench) -> SessionId {
-    let genesis =
-        Genesis { id: 1, name: "bench".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+    let genesis = Genesis {
+        id: 1,
+        name: "bench".to_owned(),
+        timezone: "UTC".to_owned(),
+        scheduler: true,
+        callback_key: 7,
+    };
     let info = NodeInfo {
         name: "n1".to_owned(),
         hostname: "bench".to_owned(),

@@ -187,7 +187,8 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     }
     let events = core.replica.attach();
     let follow = super::watches::RaftWatches { leader: leading, members: listed, lists };
-    let consensus = run(core, follow, requests, stop, (log_disk, checkpoints), settings);
+    let founding = (settings, mint());
+    let consensus = run(core, follow, requests, stop, (log_disk, checkpoints), founding);
     Ok(RunningConsensus { consensus, events })
 }
 
@@ -258,7 +259,7 @@ fn run(
     requests: Arc<PeerRequests>,
     stop: Arc<watch::Sender<bool>>,
     (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
-    settings: ConsensusSettings,
+    (settings, callback_key): (ConsensusSettings, u128),
 ) -> Consensus {
     let numbers = Arc::new(EntryNumbers::default());
     let lane = |lane| {
@@ -279,7 +280,7 @@ fn run(
     let formats = settings.formats;
     let consensus =
         Consensus { core, formats, requests, work, liveness, fatal, checkpoints, stop, disk };
-    life::spawn(super::watches::create_cluster(consensus.clone(), settings));
+    life::spawn(super::watches::create_cluster(consensus.clone(), settings, callback_key));
     consensus
 }
 

@@ -209,7 +209,11 @@ pub(super) async fn purge(core: Arc<RaftCore>, retained: u64) {
 }
 
 /// As leader of a cluster without a name, names it.
-pub(super) async fn create_cluster(consensus: Consensus, settings: ConsensusSettings) {
+pub(super) async fn create_cluster(
+    consensus: Consensus,
+    settings: ConsensusSettings,
+    callback_key: u128,
+) {
     let mut leader = consensus.leader();
     loop {
         if consensus.replica().read().cluster().id != 0 {
@@ -228,6 +232,7 @@ pub(super) async fn create_cluster(consensus: Consensus, settings: ConsensusSett
                 name: settings.cluster_name.clone(),
                 timezone: settings.timezone.clone(),
                 scheduler: settings.scheduler,
+                callback_key,
             };
             let mut bytes = Vec::new();
             let command = Command::Genesis(genesis);

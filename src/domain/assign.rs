@@ -11,8 +11,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::domain::ids::NodeId;
-use crate::domain::machine::State;
 use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
+use crate::domain::machine::{DeclaredTasks, State};
 use crate::domain::schedule::Rule;
 use crate::domain::task::{Action, TaskSpec};
 
@@ -25,10 +25,12 @@ const FRACTION: u32 = 24;
 /// The function that serves every task without an action of its own.
 pub const DEFAULT_FUNCTION: &str = "*";
 
-/// The nodes that may own tasks.
+/// The nodes that may own tasks, and the tasks that need no function of theirs.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     eligible: Vec<Arc<NodeRecord>>,
+    /// Those that executors carry out.
+    declared: DeclaredTasks,
 }
 
 /// Why a node cannot own a task.
@@ -64,9 +66,9 @@ fn away(node: &NodeRecord) -> Option<Unfit> {
 }
 
 /// Why a node that works can own no task like this; none: it can.
-fn unsuited(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
+fn unsuited(node: &NodeRecord, spec: &TaskSpec, declared: &DeclaredTasks) -> Option<Unfit> {
     if matches(node, &spec.assignment.selector) {
-        unable(node, spec)
+        unable(node, spec, declared)
     } else {
         Some(Unfit::Selector)
     }
@@ -74,14 +76,15 @@ fn unsuited(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
 
 /// Why a node cannot own a task; none: it can.
 #[must_use]
-pub fn unfit(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
-    away(node).or_else(|| unsuited(node, spec))
+pub fn unfit(node: &NodeRecord, spec: &TaskSpec, declared: &DeclaredTasks) -> Option<Unfit> {
+    away(node).or_else(|| unsuited(node, spec, declared))
 }
 
 /// What a node lacks to carry a task out, as it told when it registered. A `manual` task without an
-/// action is for callers who claim its ticks: it needs nothing.
+/// action is for callers who claim its ticks, and one that executors declare is for these: it needs
+/// nothing.
 #[must_use]
-pub fn unable(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
+pub fn unable(node: &NodeRecord, spec: &TaskSpec, declared: &DeclaredTasks) -> Option<Unfit> {
     let info = &node.info;
     let knows = |name: &String| info.functions.iter().any(|known| known == name);
     let handles = |name| knows(name) || info.functions.iter().any(|any| any == DEFAULT_FUNCTION);
@@ -94,7 +97,7 @@ pub fn unable(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
             can(user.is_none_or(|(user, users)| users.contains(user)), Unfit::User)
         }
         Some(Action::Func { id }) => can(handles(id), Unfit::Function),
-        None if spec.schedule.rule == Rule::Manual => None,
+        None if spec.schedule.rule == Rule::Manual || declared.any(&spec.name) => None,
         None => can(handles(&spec.name), Unfit::Function),
     }
 }
@@ -104,7 +107,7 @@ impl Members {
     #[must_use]
     pub fn of(state: &State) -> Self {
         let eligible = state.nodes().filter(|node| away(node).is_none()).cloned().collect();
-        Self { eligible }
+        Self { eligible, declared: state.declared_tasks().clone() }
     }
 
     /// The owner of a task; none: no eligible node matches its selector and can carry it out.
@@ -113,10 +116,21 @@ impl Members {
         let name = spec.name.as_bytes();
         self.eligible
             .iter()
-            .filter(|node| unsuited(node, spec).is_none())
+            .filter(|node| unsuited(node, spec, &self.declared).is_none())
             .map(|node| (draw(name, node.id, node.info.weight), node.id))
             .min()
             .map(|(_, id)| id)
+    }
+
+    /// The node that looks whether an executor answers.
+    #[must_use]
+    pub fn prober(&self, executor: &str) -> Option<NodeId> {
+        let name = format!("executor:{executor}");
+        let draws = self
+            .eligible
+            .iter()
+            .map(|node| (draw(name.as_bytes(), node.id, node.info.weight), node.id));
+        draws.min().map(|(_, id)| id)
     }
 }
 
@@ -155,6 +169,7 @@ fn minus_log2(x: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::executor::ExecutorInfo;
     use crate::domain::machine::node_info;
     use crate::domain::schedule::Schedule;
     use crate::domain::task::ShellAction;
@@ -175,6 +190,10 @@ mod tests {
             created_at: crate::domain::time::Timestamp(0),
             started_at: crate::domain::time::Timestamp(0),
         }
+    }
+
+    fn unfit(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
+        super::unfit(node, spec, &DeclaredTasks::default())
     }
 
     fn task(action: Option<Action>) -> TaskSpec {
@@ -212,6 +231,19 @@ mod tests {
         assert_eq!(unfit(&one, &task(None)), None);
         let manual = TaskSpec::new("claimed", Schedule::of(Rule::Manual), None);
         assert_eq!(unfit(&node(2), &manual), None, "its callers carry it out");
+        let mut declared = DeclaredTasks::default();
+        declared.add(&ExecutorInfo {
+            id: "e1".to_owned(),
+            name: "worker".to_owned(),
+            base_url: "http://10.0.0.9:9090".to_owned(),
+            health_check_url: None,
+            weight: 1,
+            capacity: 0,
+            metadata: BTreeMap::new(),
+            tasks: vec!["report".to_owned()],
+        });
+        assert_eq!(unfit(&node(2), &task(None)), Some(Unfit::Function));
+        assert_eq!(super::unfit(&node(2), &task(None), &declared), None, "an executor has it");
         one.liveness = Liveness::Down;
         assert_eq!(unfit(&one, &task(None)), Some(Unfit::Liveness(Liveness::Down)));
     }
@@ -221,7 +253,8 @@ mod tests {
         let (mut one, mut two) = (node(1), node(2));
         one.info.shell = false;
         two.info.functions = vec!["report".to_owned()];
-        let members = Members { eligible: vec![Arc::new(one), Arc::new(two)] };
+        let eligible = vec![Arc::new(one), Arc::new(two)];
+        let members = Members { eligible, declared: DeclaredTasks::default() };
         for name in 0..100 {
             for mut spec in [shell(None), task(Some(Action::Func { id: "report".to_owned() }))] {
                 spec.name = format!("t{name}");

@@ -81,6 +81,13 @@ codes! {
     ForeignHost = "foreign_host", 403,
         "Use localhost or 127.0.0.1 as the name of the node.";
 
+    /// The key in a callback address is not that of the attempt.
+    InvalidCallbackKey = "invalid_callback_key", 403,
+        "Call back at the address in `callback_url` as it is.";
+    /// The signature of a request is missing, wrong or too old.
+    InvalidSignature = "invalid_signature", 403,
+        "Check that both sides have the same secret and that their clocks agree.";
+
     // It is not there.
     /// The execution had no such attempt.
     AttemptNotFound = "attempt_not_found", 404,
@@ -94,6 +101,9 @@ codes! {
     /// There is no such execution, or it is no longer kept.
     ExecutionNotFound = "execution_not_found", 404,
         "List the executions that are kept with `punctual execution list` or GET /api/v1/executions.";
+    /// There is no such executor.
+    ExecutorNotFound = "executor_not_found", 404,
+        "List the executors with `punctual executor list` or GET /api/v1/executors.";
     /// There is no such member.
     MemberNotFound = "member_not_found", 404,
         "Take a member from the list in GET /api/v1/cluster.";
@@ -132,6 +142,12 @@ codes! {
     /// The execution has not ended.
     ExecutionLive = "execution_live", 409,
         "Stop the execution first, or wait for its end.";
+    /// An executor of this id is online at another address.
+    ExecutorOnline = "executor_online", 409,
+        "Use another id, or set the executor that has it to offline first.";
+    /// The executor is not online, or has as many executions as it takes.
+    ExecutorUnavailable = "executor_unavailable", 409,
+        "Choose another executor, or wait until this one is online and has room.";
     /// The fence of the claim is missing.
     FenceRequired = "fence_required", 409,
         "Send the fence that the claim answered.";
@@ -195,6 +211,9 @@ codes! {
     /// A task of this name exists.
     TaskExists = "task_exists", 409,
         "Change the task with PUT or PATCH, or replace it with force=true.";
+    /// An executor was named for what none carries out, or none for what one carries out.
+    WrongAction = "wrong_action", 409,
+        "Name an executor for a task of executors, and for no other.";
     /// It was changed since the revision of `If-Match`.
     RevisionMismatch = "revision_mismatch", 412,
         "Read it again, and send its ETag as If-Match.";

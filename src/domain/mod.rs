@@ -5,7 +5,9 @@
 //! and nothing iterates over a hash map.
 
 pub mod assign;
+pub mod balance;
 pub mod error_code;
+pub mod executor;
 pub mod ids;
 pub mod machine;
 pub mod schedule;

@@ -71,6 +71,7 @@ mod tests {
             session: SessionId(1),
             granted_at: Timestamp(0),
             report: None,
+            executor: None,
         };
         Execution {
             id: ExecutionId(4),

@@ -247,7 +247,8 @@ impl NodeState {
                 Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution)).await;
                 }
-                Hint::Node(_) | Hint::Scheduler => members = true,
+                Hint::Accepted(..) => {}
+                Hint::Node(_) | Hint::Executors | Hint::Scheduler => members = true,
             }
         }
         if members {

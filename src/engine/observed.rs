@@ -127,8 +127,13 @@ mod tests {
     #[test]
     fn a_task_that_cannot_be_computed_needs_no_actor() {
         let mut state = State::default();
-        let genesis =
-            Genesis { id: 1, name: "test".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+        let genesis = Genesis {
+            id: 1,
+            name: "test".to_owned(),
+            timezone: "UTC".to_owned(),
+            scheduler: true,
+            callback_key: 7,
+        };
         apply(&mut state, &Command::Genesis(genesis));
         put_calendar(&mut state, "Europe/Berlin");
         let body = json!({"name": "t", "schedule": {"interval": "1s", "exclude": ["rest"]}});

@@ -38,7 +38,8 @@ pub(crate) fn assignment(view: &StateView, task: &Task) -> AssignmentView {
     let owner = spec.and_then(|spec| view.members.owner(spec));
     let owner = owner.map(|owner| views::node_name(&view.state, owner));
     let nodes = view.state.nodes().map(|node| {
-        let unfit = spec.and_then(|spec| Some((unfit(node, spec)?, spec)));
+        let unfit =
+            spec.and_then(|spec| Some((unfit(node, spec, view.state.declared_tasks())?, spec)));
         EligibilityView {
             node: node.info.name.clone(),
             eligible: unfit.is_none(),

@@ -51,7 +51,7 @@ pub(crate) fn told(reason: Unfit, spec: &TaskSpec) -> String {
 pub(crate) fn nobody(state: &State, spec: &TaskSpec) -> String {
     let mut reasons: BTreeMap<Unfit, Vec<&str>> = BTreeMap::new();
     for node in state.nodes() {
-        if let Some(reason) = unfit(node, spec) {
+        if let Some(reason) = unfit(node, spec, state.declared_tasks()) {
             reasons.entry(reason).or_default().push(&node.info.name);
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
                       is triggered fails";
         return Some(Warning { code: "no_handler", detail: detail.to_owned() });
     }
-    if state.nodes().any(|node| unfit(node, spec).is_none()) {
+    if state.nodes().any(|node| unfit(node, spec, state.declared_tasks()).is_none()) {
         return None;
     }
     let detail = format!("{}; its ticks wait until one can", nobody(state, spec));
@@ -85,7 +85,7 @@ pub(crate) fn check(
     former: Option<&TaskSpec>,
 ) -> Result<(), spec::BodyProblem> {
     let needs = |spec: &TaskSpec| spec.action.is_none() && spec.schedule.rule != Rule::Manual;
-    let able = |node: &Arc<NodeRecord>| unable(node, spec).is_none();
+    let able = |node: &Arc<NodeRecord>| unable(node, spec, state.declared_tasks()).is_none();
     if !needs(spec) || former.is_some_and(needs) || state.nodes().any(able) {
         return Ok(());
     }

@@ -56,11 +56,17 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::ClusterName => "must be the name of this cluster",
         Refusal::Full => {
             "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
-             10,000 calendars)"
+             10,000 calendars; 10,000 executors)"
         }
         Refusal::CalendarNotFound => "there is no calendar of this name",
         Refusal::CalendarInUse => "tasks leave the calendar out",
         Refusal::TaskCancelled => "the task is cancelled",
+        Refusal::ExecutorNotFound => "there is no executor of this id",
+        Refusal::ExecutorOnline => "an executor of this id is online at another address",
+        Refusal::ExecutorUnavailable => {
+            "the executor is not online, or has as many executions as it takes"
+        }
+        Refusal::WrongAction => "an executor is named for what executors carry out, and no other",
         Refusal::AllWeightsZero => {
             "must not be 0: every node would have weight 0, and no task an owner"
         }

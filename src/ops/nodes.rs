@@ -203,8 +203,13 @@ mod tests {
     #[test]
     fn the_roles_that_are_shown_follow_the_membership() {
         let mut state = State::default();
-        let genesis =
-            Genesis { id: 1, name: "test".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+        let genesis = Genesis {
+            id: 1,
+            name: "test".to_owned(),
+            timezone: "UTC".to_owned(),
+            scheduler: true,
+            callback_key: 7,
+        };
         apply(&mut state, &Command::Genesis(genesis));
         let [one, two, three, anew] =
             [(1, 1), (2, 1), (3, 1), (3, 2)].map(|(id, join)| NodeId::new(id, join));

@@ -75,7 +75,13 @@ impl ShownOwner {
         let mut owner = Self { state, session, now, index: 0 };
         let info = node_info(1);
         let (name, timezone) = ("shown".to_owned(), "UTC".to_owned());
-        owner.apply(&Command::Genesis(Genesis { id: 1, name, timezone, scheduler: true }));
+        owner.apply(&Command::Genesis(Genesis {
+            id: 1,
+            name,
+            timezone,
+            scheduler: true,
+            callback_key: 7,
+        }));
         let node = NodeId::new(1, 1);
         let up = Command::NodeUp(Box::new(NodeUp { node, boot: 1, info }));
         let Answer::Session(session) = owner.apply(&up) else { panic!("no session") };

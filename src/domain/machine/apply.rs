@@ -124,6 +124,14 @@ impl State {
             Command::TakeKey(_) => Ok(Answer::Done),
             Command::PutCalendar(body) => self.put_calendar(cx, *body, effects),
             Command::DeleteCalendar(body) => self.delete_calendar(cx, &body, effects),
+            Command::PutExecutor(body) => self.put_executor(cx, *body, effects),
+            Command::ExecutorHeartbeat(body) => self.executor_heartbeat(cx, &body, effects),
+            Command::ExecutorLiveness(body) => self.executor_liveness(cx, body, effects),
+            Command::ExecutorStatus(body) => self.set_executor_status(cx, body, effects),
+            Command::DeleteExecutor(body) => self.delete_executor(cx, &body, effects),
+            Command::StartOn(body) => self.start_on(cx, body, effects),
+            Command::Accept(body) => self.accept(cx, body, effects),
+            Command::Fail(body) => self.fail(cx, body, effects),
         })
     }
 }

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::hint::Hint;
-use super::limits::{CALENDARS_MAX, DAYS_MAX, EARLIER_MAX, KEYS_MAX, TASKS_MAX};
+use super::limits::{CALENDARS_MAX, DAYS_MAX, EARLIER_MAX, EXECUTORS_MAX, KEYS_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
+use super::task::dispatched::{DeclaredTasks, InFlight};
 use super::task::lines::Lines;
 use super::task::record::{
     DayCounts, Execution, Liveness, NodeRecord, Statistics, Status, Streaks, TaskStatistics,
@@ -16,6 +17,7 @@ use super::task::record::{
 };
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
+use crate::domain::executor::ExecutorStatus;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::task::MAX_LIVE_MAX;
 
@@ -45,6 +47,7 @@ impl State {
         }
         self.check_keys()?;
         self.check_calendars()?;
+        self.check_executors()?;
         self.check_derived()?;
         self.check_statistics()?;
         self.check_digest()
@@ -170,7 +173,8 @@ impl State {
         if *status == Status::Running {
             let attempt = attempt.as_ref().ok_or("runs without an attempt")?;
             hold!(attempt.report.is_none(), "runs and has ended");
-            let known = execution.trigger == Trigger::Claim || self.node(attempt.node).is_some();
+            let owned = execution.trigger != Trigger::Claim && attempt.accepted_at().is_none();
+            let known = !owned || self.node(attempt.node).is_some();
             hold!(known, "runs on node {}, which is unknown", attempt.node);
         }
         Ok(())
@@ -205,6 +209,23 @@ impl State {
         Ok(())
     }
 
+    fn check_executors(&self) -> Result<(), String> {
+        let executors = &self.registers.executors;
+        hold!(executors.len() <= EXECUTORS_MAX, "{} executors", executors.len());
+        for (id, kept) in executors.iter() {
+            hold!(**id == *kept.info.id, "executor {id} is kept under another id");
+            hold!(kept.revision.0 <= self.cluster.counter, "executor {id}: of times to come");
+            let silent = kept.offline_since.is_some();
+            let fits = match kept.status {
+                ExecutorStatus::Online => !silent,
+                ExecutorStatus::Offline => silent,
+                ExecutorStatus::Maintenance => true,
+            };
+            hold!(fits, "executor {id} is {:?} and silent: {silent}", kept.status);
+        }
+        Ok(())
+    }
+
     /// What is derived from the records is what they say.
     fn check_derived(&self) -> Result<(), String> {
         hold!(self.tasks.len() <= TASKS_MAX, "{} tasks", self.tasks.len());
@@ -217,18 +238,24 @@ impl State {
         let mut users = CalendarUsers::default();
         let mut lines = Lines::default();
         let mut delayed = DelayedExecutions::default();
+        let mut in_flight = InFlight::default();
+        let mut declared = DeclaredTasks::default();
         let mut executions = BTreeMap::new();
         for task in self.tasks() {
             marks.add(task.key, &task.live);
             users.add(task.spec());
             lines.add(task);
             delayed.add(task);
+            in_flight.add(task);
             executions.extend(task.history.executions.iter().map(|one| (one.id, task.key)));
         }
         hold!(marks == self.marks, "deleted marks are miscounted");
         hold!(users == self.calendar_users, "users of calendars are miscounted");
         hold!(lines == self.lines, "lines hold what does not wait or run, or lack what does");
         hold!(delayed == self.delayed, "what waits for a further attempt is not listed as such");
+        self.registers.executors.values().for_each(|executor| declared.add(&executor.info));
+        hold!(in_flight == self.in_flight, "attempts of executors are not listed as such");
+        hold!(declared == self.declared, "declared tasks are not those of the executors");
         let indexed = self.executions.before(ExecutionId(u64::MAX));
         hold!(indexed.eq(executions.into_iter().rev()), "the index of executions is not theirs");
         Ok(())

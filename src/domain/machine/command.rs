@@ -12,6 +12,11 @@ use crate::domain::time::Timestamp;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 use super::versions::{self, LEVEL};
+pub use executors::{
+    ExecutorLiveness, FailPending, OfExecutor, PutExecutor, SetExecutorStatus, StartOn,
+};
+
+mod executors;
 
 /// How a put treats what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +139,22 @@ pub enum Command {
     PutCalendar(Box<PutCalendar>),
     /// Removes a calendar that no task leaves out.
     DeleteCalendar(Named),
+    /// Registers an executor, or renews its registration.
+    PutExecutor(Box<PutExecutor>),
+    /// An executor says that it works.
+    ExecutorHeartbeat(OfExecutor),
+    /// What the prober of an executor found.
+    ExecutorLiveness(ExecutorLiveness),
+    /// An operator changes the status of an executor.
+    ExecutorStatus(SetExecutorStatus),
+    /// Removes an executor.
+    DeleteExecutor(Named),
+    /// Grants an attempt that an executor carries out.
+    StartOn(StartOn),
+    /// The executor of an attempt has accepted it.
+    Accept(OfFence),
+    /// Ends an attempt that could not be granted.
+    Fail(FailPending),
 }
 
 /// Names the cluster.
@@ -147,6 +168,8 @@ pub struct Genesis {
     pub timezone: String,
     /// Whether the scheduler begins started.
     pub scheduler: bool,
+    /// The key of callback addresses, minted by the initialising node.
+    pub callback_key: u128,
 }
 
 /// Creates, replaces or changes a task.
@@ -414,6 +437,8 @@ kinds! {
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
     22 TakeKey, 23 Dismiss, 24 NodeRemove,
     25 PutCalendar, 26 DeleteCalendar, 27 Cancel,
+    28 PutExecutor, 29 ExecutorHeartbeat, 30 ExecutorLiveness, 31 ExecutorStatus,
+    32 DeleteExecutor, 33 StartOn, 34 Accept, 35 Fail,
 }
 
 impl Command {
@@ -422,11 +447,16 @@ impl Command {
     /// The number of [`Command::Finish`].
     pub const FINISH: u16 = 15;
     const LOSE: u16 = 16;
+    /// The number of [`Command::StartOn`].
+    pub const START_ON: u16 = 33;
+    const FAIL: u16 = 35;
 
     /// The task of a command about ticks or attempts, without reading the rest of it: all of these
     /// begin with it.
     pub(super) fn task(kind: u16, body: &[u8]) -> Option<TaskKey> {
-        if !(Self::SETTLE..=Self::LOSE).contains(&kind) {
+        let about_task = (Self::SETTLE..=Self::LOSE).contains(&kind)
+            || (Self::START_ON..=Self::FAIL).contains(&kind);
+        if !about_task {
             return None;
         }
         let (key, _) = bincode::serde::decode_from_slice(body, CONFIG).ok()?;

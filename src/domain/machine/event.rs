@@ -82,6 +82,8 @@ kinds! {
     CalendarPut "calendar.put",
     /// A calendar was removed.
     CalendarDeleted "calendar.deleted",
+    /// An executor registered, was removed, or its record changed otherwise than by a renewal.
+    ExecutorChanged "executor.changed",
     /// The scheduler was started or stopped.
     SchedulerChanged "scheduler.changed",
 }
@@ -104,6 +106,8 @@ pub enum EventObject {
     Node(NodeId),
     /// The calendar of this name.
     Calendar(Arc<str>),
+    /// The executor of this id.
+    Executor(Arc<str>),
     /// The cluster's scheduler.
     Scheduler,
 }

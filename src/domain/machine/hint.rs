@@ -35,8 +35,12 @@ pub enum Hint {
     Stop(TaskKey, ExecutionId),
     /// An execution ended.
     Ended(TaskKey, ExecutionId, Status),
+    /// The executor of an attempt accepted it.
+    Accepted(TaskKey, ExecutionId),
     /// A node's record changed.
     Node(NodeId),
+    /// The record of an executor changed.
+    Executors,
     /// The scheduler was started or stopped.
     Scheduler,
 }
@@ -53,8 +57,9 @@ impl Hint {
             | Self::AttemptEnded(task, _)
             | Self::Granted { task, .. }
             | Self::Stop(task, _)
+            | Self::Accepted(task, _)
             | Self::Ended(task, ..) => Some(*task),
-            Self::Verdict(..) | Self::Node(_) | Self::Scheduler => None,
+            Self::Verdict(..) | Self::Node(_) | Self::Executors | Self::Scheduler => None,
         }
     }
 }

@@ -48,5 +48,7 @@ pub const SETTLE_SPANS_MAX: usize = 64;
 pub const DECODE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Calendars.
 pub const CALENDARS_MAX: usize = 10_000;
+/// Executors.
+pub const EXECUTORS_MAX: usize = 10_000;
 /// Tasks, those marked deleted included.
 pub const TASKS_MAX: usize = 2_000_000;

@@ -52,6 +52,7 @@ pub use response::{Answer, Refusal, Response};
 pub use state::State;
 pub use store::dirty::Dirty;
 pub use task::delayed::DelayedExecution;
+pub use task::dispatched::DeclaredTasks;
 pub use task::lines::{Line, LineKey, WaitingExecution};
 pub use task::record;
 pub use task::whole::Task;

@@ -296,6 +296,7 @@ impl Loader {
                 state.lines.add(&task);
             }
             state.delayed.add(&task);
+            state.in_flight.add(&task);
             state.tasks.insert(task);
         }
         let executions = |task: &Arc<Task>| {
@@ -306,6 +307,9 @@ impl Loader {
         state.executions = state.tasks.iter().flat_map(executions).collect();
         let keys = state.registers.keys.iter();
         state.key_order = keys.map(|(key, kept)| (kept.number, Arc::clone(key))).collect();
+        for executor in state.registers.executors.values() {
+            state.declared.add(&executor.info);
+        }
         state.digest = state.recomputed();
         let found = state.digest();
         if found != expected {

@@ -61,6 +61,13 @@ pub enum Answer {
         /// The execution that makes up for the tick.
         execution: ExecutionId,
     },
+    /// An executor registered, or renewed its registration.
+    Executor {
+        /// Its revision now.
+        revision: Revision,
+        /// Whether the id was free before.
+        created: bool,
+    },
 }
 
 impl Answer {
@@ -70,6 +77,7 @@ impl Answer {
         match self {
             Self::Task { revision, .. }
             | Self::Calendar { revision, .. }
+            | Self::Executor { revision, .. }
             | Self::Resumed { revision, .. } => Some(*revision),
             _ => None,
         }
@@ -141,6 +149,14 @@ pub enum Refusal {
     AllWeightsZero,
     /// The task is cancelled.
     TaskCancelled,
+    /// No such executor.
+    ExecutorNotFound,
+    /// An executor of that id is online at another address.
+    ExecutorOnline,
+    /// The executor is not online, or has as many executions as it takes.
+    ExecutorUnavailable,
+    /// An executor has to be named for what executors carry out, and for nothing else.
+    WrongAction,
 }
 
 impl Refusal {
@@ -183,6 +199,10 @@ impl Refusal {
             Self::CalendarInUse => ErrorCode::CalendarInUse,
             Self::AllWeightsZero => ErrorCode::AllWeights0,
             Self::TaskCancelled => ErrorCode::TaskCancelled,
+            Self::ExecutorNotFound => ErrorCode::ExecutorNotFound,
+            Self::ExecutorOnline => ErrorCode::ExecutorOnline,
+            Self::ExecutorUnavailable => ErrorCode::ExecutorUnavailable,
+            Self::WrongAction => ErrorCode::WrongAction,
         }
     }
 }

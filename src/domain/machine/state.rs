@@ -17,12 +17,14 @@ use super::store::register::registers;
 use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
+use super::task::dispatched::{DeclaredTasks, InFlight};
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
 use super::task::record::{Cluster, ClusterStatistics, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
+use crate::domain::executor::ExecutorRecord;
 use crate::domain::ids::{EventId, ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::CalendarRecord;
 use crate::domain::task::{AfterRun, Strategy};
@@ -37,6 +39,8 @@ registers! {
         keys: Arc<str> => KeyRecord, b'k';
         /// Calendars by name.
         calendars: Arc<str> => CalendarRecord, b'a';
+        /// Executors by id.
+        executors: Arc<str> => ExecutorRecord, b'x';
     }
 }
 
@@ -59,6 +63,10 @@ pub struct State {
     pub(super) lines: Lines,
     /// Executions that wait for a further attempt; derived.
     pub(super) delayed: DelayedExecutions,
+    /// The running attempts of executors; derived.
+    pub(super) in_flight: InFlight,
+    /// The tasks that executors declare; derived.
+    pub(super) declared: DeclaredTasks,
     /// Idempotency keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
     /// The sum over the records of tasks; registers have their own.
@@ -79,6 +87,7 @@ impl Default for State {
                 counter: 0,
                 stamp: Timestamp(0),
                 applied: 0,
+                callback_key: 0,
             },
             names: OrdMap::new(),
             tasks: TaskTable::default(),
@@ -89,6 +98,8 @@ impl Default for State {
             calendar_users: CalendarUsers::default(),
             lines: Lines::default(),
             delayed: DelayedExecutions::default(),
+            in_flight: InFlight::default(),
+            declared: DeclaredTasks::default(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
             dirty: Dirty::of(1),
@@ -230,6 +241,8 @@ impl State {
             calendar_users: self.calendar_users.clone(),
             lines: self.lines.clone(),
             delayed: self.delayed.clone(),
+            in_flight: self.in_flight.clone(),
+            declared: self.declared.clone(),
             key_order: self.key_order.clone(),
             digest: self.digest,
             // What changed since the last checkpoint is nothing to those who read. In an epoch of
@@ -295,6 +308,8 @@ impl State {
             lines: &mut self.lines,
             delayed: &mut self.delayed,
             statistics: &mut self.statistics,
+            in_flight: &mut self.in_flight,
+            declared: &self.declared,
             busy,
             effects,
             former_live: None,
@@ -360,6 +375,7 @@ impl State {
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);
         self.delayed.remove(&task);
+        self.in_flight.remove(&task);
         self.lines.left(&task.lines(), &TaskLines::default(), effects);
         self.digest.sub(task.counted.live);
         self.digest.sub(task.counted.progress);

@@ -12,11 +12,6 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<B
     let strategy = spec.assignment.strategy.unwrap_or_default();
     let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
     let wanted = [
-        (
-            matches!(spec.action, Some(Action::Executor(_))),
-            "/action/executor",
-            "executors are not supported in this version",
-        ),
         (func, "/action/func", "needs a program that embeds a node and registers functions"),
         (
             strategy != Strategy::Consistent,

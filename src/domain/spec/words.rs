@@ -34,7 +34,7 @@ pub(super) const AFTER_RUNS: &Words<AfterRun> = &[
     ("mark_deleted", AfterRun::MarkDeleted),
     ("cleanup", AfterRun::Cleanup),
 ];
-/// How an executor is chosen; the definition keeps the word.
+/// How an executor is chosen; the definition keeps the word. Each is one of `balance::STRATEGIES`.
 pub(super) const BALANCES: &Words<&str> = &[
     ("round_robin", "round_robin"),
     ("weighted_round_robin", "weighted_round_robin"),

@@ -82,8 +82,13 @@ impl Default for EngineWorld {
             gap: false,
             told: Vec::new(),
         };
-        let genesis =
-            Genesis { id: 1, name: "test".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+        let genesis = Genesis {
+            id: 1,
+            name: "test".to_owned(),
+            timezone: "UTC".to_owned(),
+            scheduler: true,
+            callback_key: 7,
+        };
         world.apply(&Command::Genesis(genesis)).expect("a cluster");
         world
     }
@@ -168,7 +173,8 @@ impl EngineWorld {
                 Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));
                 }
-                Hint::Node(_) | Hint::Scheduler => members = true,
+                Hint::Accepted(..) => {}
+                Hint::Node(_) | Hint::Executors | Hint::Scheduler => members = true,
                 _ => {}
             }
         }

@@ -114,11 +114,25 @@ impl State {
         body: Start,
         effects: &mut Effects,
     ) -> Response {
+        self.grant(cx, body, None, effects)
+    }
+
+    /// Grants an attempt to a session, which carries it out or has this executor do it.
+    pub(super) fn grant(
+        &mut self,
+        cx: &EntryContext<'_>,
+        body: Start,
+        executor: Option<Arc<str>>,
+        effects: &mut Effects,
+    ) -> Response {
         let node = guards::session(self, body.session)?.id;
         let scheduler = self.cluster.scheduler;
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
             check_start(task, execution, &body, scheduler)?;
+            if task.needs_executor(execution.revision) != executor.is_some() {
+                return Err(Refusal::WrongAction);
+            }
             guards::due(execution, cx.stamp)?;
             if body.again.is_none() {
                 guards::room(task)?;
@@ -128,17 +142,15 @@ impl State {
                 (Some(attempt), None) => attempt.number + 1,
                 (None, _) => 1,
             };
-            let attempt = task.attempt(number, node, body.session);
+            let mut attempt = task.attempt(number, node, body.session);
+            attempt.executor = executor.map(|id| task.dispatch(id));
             let fence = attempt.fence;
             task.change(at, |execution| {
-                let former = execution.attempt.replace(attempt);
                 // A grant asked for again replaces the one that was not used.
-                if let Some(mut former) = former.filter(|_| body.again.is_none()) {
-                    if let Some(report) = &mut former.report {
-                        report.shorten();
-                    }
-                    execution.more().earlier.push(former);
-                    execution.keep_earlier();
+                if body.again.is_some() {
+                    execution.attempt = Some(attempt);
+                } else {
+                    execution.next_attempt(attempt);
                 }
                 execution.status = Status::Running;
             });
@@ -157,6 +169,7 @@ impl State {
     ) -> Response {
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = fenced(task, body)?;
+            guards::unaccepted(execution)?;
             if task.live.deleted.is_some() {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
             } else if task.live.cancelled.is_some() && execution.tick.is_some() {
@@ -193,8 +206,8 @@ impl State {
         })
     }
 
-    /// Ends an attempt that nobody will report: its node is down for `lost_after`, or a caller let
-    /// its claim's timeout pass.
+    /// Ends an attempt that nobody will report: its node, or the executor that accepted it, is silent
+    /// for `lost_after`, or a caller let its claim's timeout pass.
     pub(in crate::domain::machine) fn lose(
         &mut self,
         cx: &EntryContext<'_>,
@@ -225,11 +238,15 @@ impl State {
             let timeout = if timeout.0 == 0 { CLAIM_TIMEOUT } else { timeout };
             return (attempt.granted_at.plus(timeout) <= cx.stamp).then_some("claim_timeout");
         }
+        let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
+        if let Some(executor) = attempt.executor.as_ref().filter(|one| one.accepted_at.is_some()) {
+            let executor = self.executor(&executor.id).map(|kept| &**kept);
+            return guards::executor_lost(executor, lost_after, cx.stamp);
+        }
         let Some(node) = self.node(attempt.node) else { return Some("node_removed") };
         if node.session != attempt.session {
             return Some("node_restarted");
         }
-        let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
         let since = node.down_since.filter(|_| node.liveness == Liveness::Down)?;
         (since.plus(lost_after) <= cx.stamp).then_some("node_down")
     }
@@ -269,20 +286,21 @@ fn check_start(
             if execution.status != Status::Running {
                 return Err(Refusal::StaleFence);
             }
+            guards::unaccepted(execution)?;
         }
     }
     guards::ask_activity(task, execution, scheduler)
 }
 
 /// A live execution and where it stands.
-fn find(task: &Task, id: ExecutionId) -> Result<(RecordPlace, &Execution), Refusal> {
+pub(super) fn find(task: &Task, id: ExecutionId) -> Result<(RecordPlace, &Execution), Refusal> {
     let at = task.history.position(id).ok_or(Refusal::ExecutionNotFound)?;
     let execution = task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
     if execution.status.ended() { Err(Refusal::ExecutionEnded) } else { Ok((at, execution)) }
 }
 
 /// A running execution whose newest grant is this one, and where it stands.
-fn fenced(task: &Task, body: OfFence) -> Result<(RecordPlace, &Execution), Refusal> {
+pub(super) fn fenced(task: &Task, body: OfFence) -> Result<(RecordPlace, &Execution), Refusal> {
     let (at, execution) = find(task, body.execution)?;
     if execution.status != Status::Running {
         return Err(Refusal::StaleFence);

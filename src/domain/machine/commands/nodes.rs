@@ -31,6 +31,7 @@ impl State {
         self.cluster.name = body.name;
         self.cluster.timezone = body.timezone;
         self.cluster.scheduler = body.scheduler;
+        self.cluster.callback_key = body.callback_key;
         effects.hints.push(Hint::Scheduler);
         self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
         Ok(Answer::Done)

@@ -104,8 +104,10 @@ fn fire(task: &mut TaskEditor<'_>, settle: &Settle, claim: Claim, node: NodeId) 
         task.span(claim.tick, Verdict::Skipped, reason, Some(1));
         return Answer::NotFired(overlap::refusal(reason, carrier));
     }
-    // What stands in a line takes its place there with a command of its own.
-    let start = claim.start && (by_caller || !task.lined());
+    // What stands in a line takes its place there with a command of its own, and what an executor
+    // carries out is granted by one that names the executor.
+    let by_itself = || !task.lined() && !task.needs_executor(revision);
+    let start = claim.start && (by_caller || by_itself());
     let attempt = start.then(|| task.attempt(1, node, settle.session));
     let fence = attempt.as_ref().map(|attempt| attempt.fence);
     let execution = task.execution(NewExecution {

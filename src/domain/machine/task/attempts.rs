@@ -1,7 +1,7 @@
 //! Attempts of an execution after the first: how many there were, and the wait for the next one.
 
 use super::editor::TaskEditor;
-use super::record::{Execution, Report, Status, cut};
+use super::record::{Attempt, Execution, Report, Status, cut};
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, REASON_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
@@ -117,11 +117,15 @@ impl Execution {
         self.more.as_ref().and_then(|more| more.next_at).unwrap_or(self.due)
     }
 
-    /// Keeps the newest of the attempts before the last.
-    pub(in crate::domain::machine) fn keep_earlier(&mut self) {
-        if let Some(more) = &mut self.more {
-            let surplus = more.earlier.len().saturating_sub(EARLIER_MAX);
-            more.earlier.drain(..surplus);
+    /// Adds an attempt, and keeps the newest of those before it.
+    pub(in crate::domain::machine) fn next_attempt(&mut self, attempt: Attempt) {
+        let Some(mut former) = self.attempt.replace(attempt) else { return };
+        if let Some(report) = &mut former.report {
+            report.shorten();
         }
+        let earlier = &mut self.more().earlier;
+        earlier.push(former);
+        let surplus = earlier.len().saturating_sub(EARLIER_MAX);
+        earlier.drain(..surplus);
     }
 }

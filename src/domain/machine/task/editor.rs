@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use super::calendar_users::CalendarUsers;
 use super::delayed::DelayedExecutions;
+use super::dispatched::{DeclaredTasks, InFlight};
 use super::keys;
 use super::lines::Lines;
 use super::record::{
-    Attempt, ClusterStatistics, Execution, ExecutionEnd, FiredTick, LiveRecord, More,
-    ParentExecution, Reason, Report, Span, Status, TaskProgress, Trigger, Verdict,
+    Attempt, AttemptExecutor, ClusterStatistics, Dispatched, Execution, ExecutionEnd, FiredTick,
+    LiveRecord, More, ParentExecution, Reason, Report, Span, Status, TaskProgress, Trigger,
+    Verdict,
 };
 use super::statistics::RunTimes;
 use super::tombstones::DeletedMarks;
-use super::whole::Task;
+use super::whole::{CarriedBy, Task};
 use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{Event, EventKind, EventObject};
@@ -57,6 +59,8 @@ pub struct TaskEditor<'a> {
     pub lines: &'a mut Lines,
     pub delayed: &'a mut DelayedExecutions,
     pub statistics: &'a mut Arc<ClusterStatistics>,
+    pub in_flight: &'a mut InFlight,
+    pub declared: &'a DeclaredTasks,
     pub busy: BusyMark<'a>,
     pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
@@ -256,7 +260,26 @@ impl TaskEditor<'_> {
     /// A first or further attempt by this session.
     pub fn attempt(&mut self, number: u32, node: NodeId, session: SessionId) -> Attempt {
         let fence = Fence(self.step());
-        Attempt { number, fence, node, session, granted_at: self.stamp, report: None }
+        let (granted_at, report, executor) = (self.stamp, None, None);
+        Attempt { number, fence, node, session, granted_at, report, executor }
+    }
+
+    /// Notes that an executor is asked to carry out an attempt.
+    pub fn dispatch(&mut self, id: Arc<str>) -> Arc<AttemptExecutor> {
+        let live = self.live_mut();
+        let count = live.dispatched.as_ref().map_or(0, |dispatched| dispatched.count);
+        let dispatched = Dispatched { last: Arc::clone(&id), count: count.saturating_add(1) };
+        live.dispatched = Some(Box::new(dispatched));
+        Arc::new(AttemptExecutor { id, accepted_at: None })
+    }
+
+    /// Whether an executor carries out an execution that keeps this revision of the definition.
+    pub fn needs_executor(&self, revision: Revision) -> bool {
+        match self.task.carried_by(revision) {
+            CarriedBy::Node => false,
+            CarriedBy::Executor => true,
+            CarriedBy::Declared => self.declared.any(&self.task.live.name),
+        }
     }
 
     /// Changes an execution that stands at `at`, and tells of it.
@@ -281,9 +304,11 @@ impl TaskEditor<'_> {
             self.lines.leave(lines, execution);
         }
         self.delayed.leave(key, execution);
+        self.in_flight.leave(key, execution);
         let ran = u32::from(execution.status == Status::Running);
         change(execution);
         self.delayed.enter(key, execution);
+        self.in_flight.enter(key, execution);
         let runs = u32::from(execution.status == Status::Running);
         if let Some(lines) = &lines {
             self.lines.enter(lines, execution);
@@ -413,6 +438,7 @@ impl TaskEditor<'_> {
         live.deleted = None;
         live.cancelled = None;
         self.drop_statistics();
+        live.dispatched = None;
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =

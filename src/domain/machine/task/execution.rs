@@ -256,6 +256,8 @@ impl Execution {
         });
         let report = attempt.and_then(|attempt| attempt.report.as_ref());
         let [report_high, report_low] = report.map_or([0; 2], |report| report.hash());
+        let executor = attempt.and_then(|attempt| attempt.executor.as_ref());
+        let [executor_high, executor_low] = executor.map_or([0; 2], digest::of);
         let [more_high, more_low] = self.more.as_ref().map_or([0; 2], digest::of);
         let [number, fence, node, session, granted_at] = of_attempt;
         let numbers = [
@@ -278,6 +280,8 @@ impl Execution {
             report_low,
             more_high,
             more_low,
+            executor_high,
+            executor_low,
         ];
         digest::numbers(b'e', numbers)
     }
@@ -298,6 +302,25 @@ pub struct Attempt {
     pub granted_at: Timestamp,
     /// How it ended.
     pub report: Option<Box<Report>>,
+    /// The executor that carries it out; none: its node does.
+    pub executor: Option<Arc<AttemptExecutor>>,
+}
+
+/// The executor of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptExecutor {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Stamp of the command by which it accepted; from then on the attempt belongs to no session.
+    pub accepted_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// When its executor accepted it; none: it has none, or has not.
+    #[must_use]
+    pub fn accepted_at(&self) -> Option<Timestamp> {
+        self.executor.as_ref()?.accepted_at
+    }
 }
 
 impl Report {

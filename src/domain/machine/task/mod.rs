@@ -8,6 +8,7 @@ pub mod chains;
 pub mod counting;
 pub mod definitions;
 pub mod delayed;
+pub mod dispatched;
 pub mod editor;
 pub mod execution;
 pub mod histogram;

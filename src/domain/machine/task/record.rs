@@ -11,7 +11,8 @@ use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 pub use super::execution::{
-    Attempt, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report, Status, Trigger,
+    Attempt, AttemptExecutor, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report,
+    Status, Trigger,
 };
 pub use super::histogram::LogHistogram;
 pub use super::statistics::{ClusterStatistics, Statistics, TaskStatistics};
@@ -55,6 +56,17 @@ pub struct LiveRecord {
     pub deleted: Option<Tombstone>,
     /// Set while cancelled: its ticks after this instant are held by that.
     pub cancelled: Option<Timestamp>,
+    /// Its dispatches to executors; none: there were none.
+    pub dispatched: Option<Box<Dispatched>>,
+}
+
+/// What the choice of the next executor of a task needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatched {
+    /// The executor that was chosen last.
+    pub last: Arc<str>,
+    /// How many times one was chosen.
+    pub count: u64,
 }
 
 /// How far a task is: the part that claims and ends rewrite.
@@ -390,6 +402,8 @@ pub struct Cluster {
     pub stamp: Timestamp,
     /// Index of the last applied entry.
     pub applied: u64,
+    /// The key of callback addresses, minted at initialisation. No interface shows it.
+    pub callback_key: u128,
 }
 
 /// Shortens text to at most `max` bytes at a character.

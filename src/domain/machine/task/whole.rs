@@ -12,7 +12,7 @@ use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
 use crate::domain::machine::store::dirty::Dirty;
 use crate::domain::machine::store::table::TableTask;
-use crate::domain::task::{AfterRun, ExecutionMode, Keep, MAX_LIVE_MAX, TaskSpec};
+use crate::domain::task::{Action, AfterRun, ExecutionMode, Keep, MAX_LIVE_MAX, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// A task: its definitions, its live record, its past.
@@ -62,6 +62,28 @@ pub(in crate::domain::machine) struct ClaimRules {
     /// One claim completes the task.
     pub one_shot: bool,
     pub after_run: AfterRun,
+    pub carried_by: CarriedBy,
+}
+
+/// Who carries out the executions of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain::machine) enum CarriedBy {
+    /// The node that an attempt is granted to.
+    Node,
+    /// An executor.
+    Executor,
+    /// An executor, if one declares the task.
+    Declared,
+}
+
+impl CarriedBy {
+    fn of(spec: &TaskSpec) -> Self {
+        match spec.action {
+            Some(Action::Executor(_)) => Self::Executor,
+            Some(_) => Self::Node,
+            None => Self::Declared,
+        }
+    }
 }
 
 impl ClaimRules {
@@ -80,6 +102,7 @@ impl ClaimRules {
             lined: spec.is_some_and(TaskSpec::lined),
             one_shot: spec.is_some_and(|spec| spec.one_shot),
             after_run: spec.map_or(AfterRun::Keep, |spec| spec.after_run),
+            carried_by: spec.map_or(CarriedBy::Node, CarriedBy::of),
         }
     }
 }
@@ -104,6 +127,7 @@ impl Task {
             paused: None,
             deleted: None,
             cancelled: None,
+            dispatched: None,
         };
         let progress =
             TaskProgress { cursor: stamp, truncated_before: stamp, ..TaskProgress::default() };
@@ -217,6 +241,15 @@ impl Task {
         } else {
             None
         }
+    }
+
+    /// Who carries out an execution that keeps this revision of the definition.
+    pub(in crate::domain::machine) fn carried_by(&self, revision: Revision) -> CarriedBy {
+        if self.live.definition == Some(revision) {
+            return self.rules.carried_by;
+        }
+        let kept = self.revision(revision);
+        kept.map_or(CarriedBy::Node, |definition| CarriedBy::of(&definition.spec))
     }
 
     /// A number made of what a claim reads first: see `State::warm`.

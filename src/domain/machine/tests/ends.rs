@@ -1,6 +1,6 @@
 //! The fields of a story's task that say what the end of an attempt or an execution leads to.
 
-use crate::domain::task::{AfterRun, Backoff, Delivery, TaskSpec};
+use crate::domain::task::{Action, AfterRun, Backoff, Delivery, ExecutorAction, TaskSpec};
 use crate::domain::time::Millis;
 
 /// The names in `a,b`.
@@ -22,6 +22,11 @@ pub(super) fn set(spec: &mut TaskSpec, field: &str, value: &str) -> bool {
         "lost" => spec.then.lost = names(value),
         "timeout" => spec.then.timeout = names(value),
         "recovered" => spec.then.recovered = names(value),
+        "executor" => {
+            let (names, weights) = (Vec::new(), std::collections::BTreeMap::new());
+            let action = ExecutorAction { balance: value.to_owned(), names, weights };
+            spec.action = Some(Action::Executor(action));
+        }
         "one_shot" => spec.one_shot = value == "true",
         "after_run" => {
             spec.after_run = match value {

@@ -103,6 +103,7 @@ fn every_record_keeps_its_bytes() {
     one(&mut out, "Execution", &samples::execution());
     one(&mut out, "Span", &samples::span());
     one(&mut out, "FiredTick", &samples::fired());
+    one(&mut out, "Executor", &super::executors::record());
     one(&mut out, "Node", &samples::node());
     one(&mut out, "KeyRecord", &samples::key_record());
     one(&mut out, "Cluster", &samples::cluster());
@@ -150,6 +151,7 @@ fn every_row_keeps_its_bytes() {
     hex(&mut out, "key of a span in the digest", &keys::span(task, at));
     hex(&mut out, "key of a node", &registers.nodes.row_key(&NodeId::new(1, 1)));
     hex(&mut out, "key of an idempotency key", &registers.keys.row_key(&"key-1".into()));
+    hex(&mut out, "key of an executor", &registers.executors.row_key(&"executor-001".into()));
     hex(&mut out, "key of a calendar", &registers.calendars.row_key(&"holidays".into()));
     let world = small();
     for (key, value) in world.state.all_rows() {

@@ -82,6 +82,7 @@ impl LawWitness {
         }
         self.numbers_rise(&effects, counter);
         told(&old, &self.world.state, &effects.events);
+        executors::listed(&self.world.state);
         self.checkpoint(dice);
         self.digests();
         for task in self.world.state.tasks() {
@@ -370,7 +371,10 @@ fn told(old: &State, new: &State, events: &[Event]) {
         let calendars = calendars
             .map(|kept| (format!("calendar {}", kept.calendar.name), kept.revision.to_string()));
         let scheduler = ("scheduler".to_owned(), state.cluster().scheduler.to_string());
-        let records = tasks.chain(executions).chain(nodes).chain(calendars);
+        let executors = state.executors();
+        let executors =
+            executors.map(|kept| (format!("executor {}", kept.info.id), kept.revision.to_string()));
+        let records = tasks.chain(executions).chain(nodes).chain(calendars).chain(executors);
         records.chain([scheduler]).collect()
     };
     let (before, after) = (shown(old), shown(new));
@@ -379,6 +383,7 @@ fn told(old: &State, new: &State, events: &[Event]) {
         EventObject::Execution { execution, .. } => format!("execution {execution}"),
         EventObject::Node(node) => format!("node {node}"),
         EventObject::Calendar(name) => format!("calendar {name}"),
+        EventObject::Executor(id) => format!("executor {id}"),
         EventObject::Scheduler => "scheduler".to_owned(),
     });
     let told: BTreeSet<String> = objects.collect();

@@ -5,6 +5,7 @@ mod checked;
 mod codec;
 mod counts;
 mod ends;
+mod executors;
 mod golden;
 mod kept;
 mod laws;
@@ -163,6 +164,7 @@ fn genesis() -> Command {
         name: "punctual".to_owned(),
         timezone: "UTC".to_owned(),
         scheduler: true,
+        callback_key: 0x5EC2E7,
     })
 }
 
@@ -172,7 +174,8 @@ fn derived(state: &State) -> impl PartialEq + std::fmt::Debug + use<> {
     let failures: Vec<usize> = state.tasks().map(|task| task.history.failures).collect();
     let running: Vec<u32> = state.tasks().map(|task| task.history.running).collect();
     let users = state.calendar_users.clone();
-    (busy, failures, running, state.marks.clone(), users, state.lines.clone())
+    let executors = (state.in_flight.clone(), state.declared.clone());
+    (busy, failures, running, state.marks.clone(), users, state.lines.clone(), executors)
 }
 
 /// What a node of that number tells of itself.

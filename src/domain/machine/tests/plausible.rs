@@ -1,5 +1,7 @@
 //! Commands as they might come: mostly such that the state accepts them, some stale, some foreign.
 
+use std::collections::BTreeMap;
+
 use super::super::command::{
     Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
     PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
@@ -7,10 +9,10 @@ use super::super::command::{
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
-use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
+use super::{DAY, executors, finish, genesis, node_up, put, report, spec, trigger};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::Rule;
-use crate::domain::task::{AfterRun, Concurrency, ExecutionMode, TaskSpec};
+use crate::domain::task::{Action, AfterRun, Concurrency, ExecutionMode, ExecutorAction, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// The numbers that one step is made of, used up one by one.
@@ -71,7 +73,8 @@ pub(super) fn command(
         68..118 => about_execution(state, now, dice),
         118..136 => Some(of_put(now, dice)),
         136..168 => Some(lifecycle(state, now, dice)),
-        168..198 => Some(about_node(state, dice)),
+        168..180 => Some(executors::plausible(state, dice)),
+        180..198 => Some(about_node(state, dice)),
         198 => Some(Command::CleanupAll(CleanupAll {
             cluster: "punctual".to_owned(),
             from: 0,
@@ -107,6 +110,11 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     spec.keep.ticks = u32::from(dice.below(5));
     spec.keep.executions = u32::from(dice.below(4));
     spec.keep.age = Millis(dice.millis(100).0 * 1_000);
+    if dice.percent(15) {
+        let (balance, names) = ("sticky".to_owned(), Vec::new());
+        let action = ExecutorAction { balance, names, weights: BTreeMap::new() };
+        spec.action = Some(Action::Executor(action));
+    }
     spec.lost_after = Millis(300);
     spec.one_shot = dice.percent(12);
     if dice.percent(20) {
@@ -299,6 +307,12 @@ fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Com
     };
     let of_fence = OfFence { task, execution: id, fence };
     let of_execution = OfExecution { task, execution: id };
+    let by_executor =
+        state.task(task).is_some_and(|found| state.needs_executor(found, execution.revision));
+    if by_executor && dice.percent(50) {
+        let again = execution.status == Status::Running;
+        return Some(executors::plausible_dispatch(of_fence, session, again, dice));
+    }
     Some(match dice.below(20) {
         0..6 if execution.status == Status::Pending => {
             Command::Start(Start { task, execution: id, session, again: None })

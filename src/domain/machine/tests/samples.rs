@@ -11,11 +11,11 @@ use super::super::command::{
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
-    Execution, ExecutionEnd, FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More, NodeInfo,
-    NodeRecord, ParentExecution, PastDay, Pause, Reason, Report, Span, Statistics, Status, Streaks,
-    TaskProgress, Tombstone, Totals, Trigger, Verdict,
+    Dispatched, Execution, ExecutionEnd, FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More,
+    NodeInfo, NodeRecord, ParentExecution, PastDay, Pause, Reason, Report, Span, Statistics,
+    Status, Streaks, TaskProgress, Tombstone, Totals, Trigger, Verdict,
 };
-use super::DAY;
+use super::{DAY, executors};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::{self, Calendar, Dates, TimeRange, Yearly};
 use crate::domain::schedule::{Dst, Fold, Gap, LocalTime, Rule, Schedule};
@@ -184,6 +184,7 @@ pub(super) fn commands() -> Vec<Command> {
             name: "punctual".to_owned(),
             timezone: "Europe/Berlin".to_owned(),
             scheduler: true,
+            callback_key: 0x5EC2 << 100,
         }),
         Command::Put(Box::new(Put {
             mode: PutMode::Update { if_match: Some(Revision(40)) },
@@ -241,6 +242,9 @@ pub(super) fn commands() -> Vec<Command> {
         Command::DeleteCalendar(Named { name: "holidays".to_owned(), if_match: None }),
         Command::Cancel(of_name()),
     ]
+    .into_iter()
+    .chain(executors::commands(grant, session))
+    .collect()
 }
 
 /// A calendar in which every field says something.
@@ -301,6 +305,7 @@ pub(super) fn live() -> LiveRecord {
         paused: Some(Pause { reason: "too loud".to_owned(), until: Some(at(90)) }),
         deleted: Some(Tombstone { at: at(6), by: "carol".to_owned() }),
         cancelled: Some(at(7)),
+        dispatched: Some(Box::new(Dispatched { last: "executor-001".into(), count: 12 })),
     }
 }
 
@@ -359,6 +364,7 @@ fn attempt(number: u32) -> Attempt {
         session: SessionId(3),
         granted_at: at(9),
         report: Some(Box::new(ended())),
+        executor: Some(Arc::new(executors::accepted())),
     }
 }
 
@@ -460,5 +466,6 @@ pub(super) fn cluster() -> Cluster {
         counter: 300,
         stamp: at(1_000),
         applied: 77,
+        callback_key: 0x5EC2 << 100,
     }
 }

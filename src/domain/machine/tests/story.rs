@@ -12,9 +12,9 @@ use super::super::command::{
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
 use super::counts;
-use super::ends;
 use super::telling::{Names, answer, clock, step};
 use super::*;
+use super::{ends, executors};
 use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
@@ -24,7 +24,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 48);
+    stories::play::<MachineStory>("domain/machine/testscripts", 54);
 }
 
 struct MachineStory {
@@ -74,6 +74,7 @@ impl StoryWorld for MachineStory {
             "show" => self.names().task(self.task(line.word(1))),
             "ticks" => self.names().ticks(self.task(line.word(1))),
             "executions" => self.names().executions(self.task(line.word(1))),
+            "executors" => executors::shown(&self.world.state),
             "nodes" => self.names().nodes(&self.world.state),
             "line" => self.names().line(&self.world.state, line.word(1)),
             "cluster" => self.names().cluster(&self.world.state),
@@ -222,7 +223,8 @@ impl MachineStory {
                 }))
             }
             "delete-calendar" => Command::DeleteCalendar(of_name()),
-            _ => self.execution_command(line),
+            _ => executors::command(&self.world.state, line)
+                .unwrap_or_else(|| self.execution_command(line)),
         }
     }
 
@@ -404,9 +406,9 @@ impl MachineStory {
             Some(text) => Fence(ScriptLine::number(text)),
             None => current.map_or(Fence(0), |attempt| attempt.fence),
         };
+        let again = line.option("again").map(|text| Fence(ScriptLine::number(text)));
         match line.word(0) {
             "start" => {
-                let again = line.option("again").map(|text| Fence(ScriptLine::number(text)));
                 Command::Start(Start { task, execution, session: self.session(line), again })
             }
             "finish" => {
@@ -431,7 +433,11 @@ impl MachineStory {
             "stop" => Command::Stop(OfExecution { task, execution }),
             "retry" => Command::Retry(OfExecution { task, execution }),
             "dismiss" => Command::Dismiss(OfExecution { task, execution }),
-            other => panic!("no command {other}"),
+            other => {
+                let of = OfFence { task, execution, fence };
+                let known = executors::dispatch(line, of, self.session(line), again);
+                known.unwrap_or_else(|| panic!("no command {other}"))
+            }
         }
     }
 

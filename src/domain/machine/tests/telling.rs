@@ -8,6 +8,7 @@ use super::super::task::record::{
 use super::super::{
     Answer, Effects, Event, EventObject, Hint, LineKey, Refusal, Response, State, Task,
 };
+use super::executors;
 use crate::domain::ids::SessionId;
 use crate::domain::settling::SettleStep;
 use crate::domain::time::Timestamp;
@@ -88,6 +89,9 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) 
         Ok(Answer::Calendar { revision, created }) => {
             format!("{}calendar r{revision}", if *created { "new " } else { "" })
         }
+        Ok(Answer::Executor { revision, created }) => {
+            format!("{}executor r{revision}", if *created { "new " } else { "" })
+        }
         Ok(Answer::Resumed { task, revision, execution }) => {
             format!("t{task} r{revision}, made up for by e{execution}")
         }
@@ -113,7 +117,9 @@ fn few(parts: &mut Vec<String>, told: Vec<String>) {
 
 fn event(event: &Event) -> String {
     let object = match &event.object {
-        EventObject::Task(name) | EventObject::Calendar(name) => format!(" {name}"),
+        EventObject::Task(name) | EventObject::Calendar(name) | EventObject::Executor(name) => {
+            format!(" {name}")
+        }
         EventObject::Execution { execution, status: now, .. } => {
             format!(" e{execution} {}", status(*now))
         }
@@ -138,8 +144,10 @@ fn hint(names: &Names<'_>, hint: &Hint) -> Option<String> {
         | Hint::Settled(_)
         | Hint::Line(_)
         | Hint::Node(_)
+        | Hint::Executors
         | Hint::Scheduler
         | Hint::AttemptEnded(..) => return None,
+        Hint::Accepted(_, execution) => format!("e{execution} accepted"),
         Hint::Verdict(found, None, _) => verdict(*found),
         Hint::Verdict(found, Some(why), times) => {
             let times = if *times == 0 { "?".to_owned() } else { times.to_string() };
@@ -282,6 +290,7 @@ impl Names<'_> {
         for attempt in execution.attempts() {
             let session = self.of(attempt.session);
             out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
+            out.push_str(&executors::told(attempt));
             let Some(report) = &attempt.report else { continue };
             let further = execution.attempts().count() > 1 || execution.status == Status::Pending;
             if further {

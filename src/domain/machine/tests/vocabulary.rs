@@ -19,6 +19,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::Calendar { revision: Revision(40), created: true },
         Answer::Swept { upto: Revision(40), next: Some(128) },
         Answer::Resumed { task, revision: Revision(40), execution },
+        Answer::Executor { revision: Revision(40), created: true },
     ];
     let refusals = [
         Refusal::TaskExists,
@@ -49,6 +50,10 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::CalendarInUse,
         Refusal::AllWeightsZero,
         Refusal::TaskCancelled,
+        Refusal::ExecutorNotFound,
+        Refusal::ExecutorOnline,
+        Refusal::ExecutorUnavailable,
+        Refusal::WrongAction,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }

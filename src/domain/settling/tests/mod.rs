@@ -62,7 +62,13 @@ impl TestOwner {
         let id = NodeId::new(1, 1);
         let (name, timezone) = ("x".to_owned(), "UTC".to_owned());
         let info = node_info(1);
-        owner.accept(Command::Genesis(Genesis { id: 1, name, timezone, scheduler: true }));
+        owner.accept(Command::Genesis(Genesis {
+            id: 1,
+            name,
+            timezone,
+            scheduler: true,
+            callback_key: 7,
+        }));
         let up = NodeUp { node: id, boot: 1, info };
         match owner.accept(Command::NodeUp(Box::new(up))) {
             Answer::Session(session) => owner.session = session,

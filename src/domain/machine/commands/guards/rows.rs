@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::executor::ExecutorRecord;
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle, SettleSpan};
 use crate::domain::machine::effects::Effects;
@@ -109,11 +110,37 @@ pub fn carry(begin: Timestamp, settled: Timestamp) -> Timestamp {
 }
 
 /// End session. A process that registers ends what its former process had been granted: what runs
-/// on the node, but for a claim, which its caller runs.
+/// on the node, but for a claim, which its caller runs, and for what an executor has accepted.
 pub fn end_session(execution: &Execution, node: NodeId) -> bool {
+    let of_node = |attempt: &Attempt| attempt.node == node && attempt.accepted_at().is_none();
     execution.status == Status::Running
         && execution.trigger != Trigger::Claim
-        && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
+        && execution.attempt.as_ref().is_some_and(of_node)
+}
+
+/// Executor. An attempt goes to an executor that is online and takes one more; a grant asked for
+/// again takes no further place of the one that has it.
+pub fn executor(executor: &ExecutorRecord, in_flight: u32, holds: bool) -> Result<(), Refusal> {
+    let others = in_flight.saturating_sub(u32::from(holds));
+    if executor.takes(others) { Ok(()) } else { Err(Refusal::ExecutorUnavailable) }
+}
+
+/// Silence. An accepted attempt is lost with its executor: when that was removed, or did not answer
+/// for as long as the definition says.
+pub fn executor_lost(
+    executor: Option<&ExecutorRecord>,
+    lost_after: Millis,
+    stamp: Timestamp,
+) -> Option<&'static str> {
+    let Some(executor) = executor else { return Some("executor_removed") };
+    let since = executor.offline_since?;
+    (since.plus(lost_after) <= stamp).then_some("executor_offline")
+}
+
+/// Accepted. From then on no session has a say in the attempt.
+pub fn unaccepted(execution: &Execution) -> Result<(), Refusal> {
+    let accepted = execution.attempt.as_ref().is_some_and(|one| one.accepted_at().is_some());
+    if accepted { Err(Refusal::StaleFence) } else { Ok(()) }
 }
 
 /// Overlap. A new execution of a task comes in beside those that have not ended as the execution mode
