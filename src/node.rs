@@ -272,6 +272,7 @@ fn exec(
         http_allow: config.actions.http_allow.clone(),
         own: config.listeners(http),
         loopback_only: config.loopback_only(),
+        executors: config.executors.clone(),
         output_dir: folder.output(),
         output: config.actions.output,
         data_dir,

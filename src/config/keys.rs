@@ -44,6 +44,9 @@ const fn later(
     SettingKey { section, name, default, about, later: true }
 }
 
+/// The settings whose values are never shown.
+pub(super) const SECRETS: [&str; 2] = ["cluster.secret", "executors.secret"];
+
 /// The keys in the order of the commented file.
 #[rustfmt::skip]
 pub(super) const KEYS: &[SettingKey] = &[
@@ -124,17 +127,27 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("calendars", "path", r#""""#,
         "A file or folder of calendars, in YAML, TOML or JSON, proposed when the node starts; those \
          that were made or changed otherwise stay. Empty: none."),
-    later("executors", "callback_base", r#""""#,
-        "The URL under which executors reach this node."),
-    later("executors", "health_check.enabled", "true",
+    key("executors", "callback_base", r#""""#,
+        "The URL under which executors reach this node, such as https://punctual.example.org. \
+         Empty: the node's http address."),
+    key("executors", "dispatch_wait", r#""30s""#,
+        "An execution for which no executor is available fails after this."),
+    key("executors", "max_silence", r#""1d""#,
+        "An execution of a task without a timeout ends as timed out when its executor has not \
+         called back for this long."),
+    key("executors", "secret", r#""""#,
+        "Signs requests to executors and checks what they send; at least 16 bytes. ${file:PATH} \
+         and ${env:NAME} are read at start. Empty: nothing is signed."),
+    key("executors", "health_check.enabled", "true",
         "Whether registered executors are probed."),
-    later("executors", "health_check.interval", r#""30s""#,
+    key("executors", "health_check.interval", r#""30s""#,
         "Between two probes."),
-    later("executors", "health_check.timeout", r#""5s""#,
+    key("executors", "health_check.timeout", r#""5s""#,
         "Of one probe."),
-    later("executors", "health_check.failure_threshold", "3",
-        "Failed probes in a row that make an executor offline."),
-    later("executors", "health_check.recovery_threshold", "2",
+    key("executors", "health_check.failure_threshold", "3",
+        "Failed probes in a row that make an executor offline; without a health check URL, the \
+         intervals without a heartbeat."),
+    key("executors", "health_check.recovery_threshold", "2",
         "Good probes in a row that make it online."),
     key("actions.shell", "enabled", "false",
         "Whether tasks may start processes on this node."),
@@ -145,11 +158,11 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("actions.refs", "files", "[]",
         "Files that ${file:PATH} in a task's argv, env, headers and body may name: absolute paths; \
          one that ends with / names all files below a folder. Regular files of at most 1 MiB; \
-         never below /proc, /sys, /dev or node.data_dir, and never the file of cluster.secret or \
-         the settings file."),
+         never below /proc, /sys, /dev or node.data_dir, and never the file of a secret or the \
+         settings file."),
     key("actions.refs", "env", "[]",
         "Variables of the node that ${env:NAME} may name: names, or a beginning with * such as \
-         APP_*. Never PUNCTUAL__*, and never the variable of cluster.secret."),
+         APP_*. Never PUNCTUAL__*, and never the variable of a secret."),
     key("actions.output", "live_bytes", "65536",
         "Bytes of a running execution's output that are held in memory, the newest; 64 KiB to 16 \
          MiB."),

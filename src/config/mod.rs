@@ -17,6 +17,7 @@ mod check;
 mod definitions;
 mod document;
 mod error;
+mod executors;
 pub mod files;
 mod keys;
 mod level;
@@ -38,6 +39,7 @@ pub use self::definitions::Definitions;
 #[cfg(feature = "cli")]
 pub use self::definitions::told;
 pub use self::error::{ConfigError, ConfigErrors};
+pub use self::executors::{ExecutorSettings, HealthCheckSettings};
 pub use self::level::LogLevel;
 pub use self::secret::Secret;
 pub use self::source::Flag;
@@ -107,6 +109,8 @@ pub struct Config {
     pub schedule: ScheduleSettings,
     /// `[calendars]`
     pub calendars: CalendarSettings,
+    /// `[executors]`
+    pub executors: ExecutorSettings,
     /// `[actions]`
     pub actions: ActionSettings,
     /// `[limits]`

@@ -9,23 +9,24 @@ use toml::Value;
 
 use super::actions::{AllowedTarget, RefFiles, RefNames, RefSettings};
 use super::error::ConfigError;
-use super::keys::{KEYS, LABELS, MEMBERS};
+use super::keys::{KEYS, LABELS, MEMBERS, SECRETS};
 use super::secret::{Secret, reference};
 use super::source::{Origin, SettingValue, SettingValues};
 use super::{
-    ActionSettings, CalendarSettings, ClusterSettings, Config, HttpSettings, LimitSettings,
-    LogFormat, LogLevel, LogSettings, MemberSettings, MetricsSettings, NodeSettings, OutputLimits,
-    PeerSettings, RaftSettings, Rotate, ScheduleSettings, SchedulerSettings, Sources, address,
+    ActionSettings, CalendarSettings, ClusterSettings, Config, ExecutorSettings,
+    HealthCheckSettings, HttpSettings, LimitSettings, LogFormat, LogLevel, LogSettings,
+    MemberSettings, MetricsSettings, NodeSettings, OutputLimits, PeerSettings, RaftSettings,
+    Rotate, ScheduleSettings, SchedulerSettings, Sources, address, executors,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
 use crate::domain::time::Millis;
 
-/// The setting whose value is never shown.
-const SECRET: &str = "cluster.secret";
 /// Longest duration of a setting.
 const DURATION_MAX: Millis = Millis::from_secs(86_400);
+/// Longest silence of an executor.
+const YEAR: Millis = Millis::from_secs(365 * 86_400);
 
 /// Reads every setting; where one has a problem, the result carries some value.
 pub(super) fn read(
@@ -41,6 +42,7 @@ pub(super) fn read(
     let (raft, log, limits) = (reader.raft(), reader.log(), reader.limits());
     let scheduler = SchedulerSettings { enabled: reader.flag("scheduler.enabled") };
     let min_interval = reader.duration("schedule.min_interval", MIN_INTERVAL..=DURATION_MAX);
+    let executors = reader.executors(sources);
     let actions = reader.actions(sources);
     let schedule = ScheduleSettings { min_interval };
     let metrics = MetricsSettings { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
@@ -61,6 +63,7 @@ pub(super) fn read(
         scheduler,
         schedule,
         calendars,
+        executors,
         actions,
         limits,
         settings,
@@ -88,10 +91,7 @@ impl SettingsReader<'_> {
         ClusterSettings {
             name: self
                 .checked("cluster.name", String::new(), |name| check_name(&name).map(|()| name)),
-            secret: self.checked(SECRET, None, |written| match written.as_str() {
-                "" => Ok(None),
-                written => Secret::resolve(written, sources).map(Some),
-            }),
+            secret: self.secret("cluster.secret", sources),
             timezone: self.checked("cluster.timezone", String::new(), |name| {
                 zone::canonical(&name).map_err(|error| error.message)
             }),
@@ -173,6 +173,37 @@ impl SettingsReader<'_> {
         }
     }
 
+    fn executors(&mut self, sources: &Sources<'_>) -> ExecutorSettings {
+        let time = Millis::from_secs(1)..=DURATION_MAX;
+        let threshold = 1..=1_000;
+        ExecutorSettings {
+            callback_base: self
+                .checked("executors.callback_base", None, |url| executors::callback_base(&url)),
+            dispatch_wait: self.duration("executors.dispatch_wait", time.clone()),
+            max_silence: self.duration("executors.max_silence", Millis::from_secs(1)..=YEAR),
+            secret: self.secret("executors.secret", sources),
+            health_check: HealthCheckSettings {
+                enabled: self.flag("executors.health_check.enabled"),
+                interval: self.duration("executors.health_check.interval", time),
+                timeout: self.duration(
+                    "executors.health_check.timeout",
+                    Millis(100)..=Millis::from_secs(60),
+                ),
+                failure_threshold: self
+                    .whole("executors.health_check.failure_threshold", threshold.clone()),
+                recovery_threshold: self
+                    .whole("executors.health_check.recovery_threshold", threshold),
+            },
+        }
+    }
+
+    fn secret(&mut self, path: &str, sources: &Sources<'_>) -> Option<Secret> {
+        self.checked(path, None, |written| match written.as_str() {
+            "" => Ok(None),
+            written => Secret::resolve(written, sources).map(Some),
+        })
+    }
+
     /// Refuses values of what this version has not built.
     fn refuse_later(&mut self) {
         for key in KEYS.iter().filter(|key| key.later) {
@@ -217,7 +248,9 @@ impl SettingsReader<'_> {
         self.value(path, instead, |setting| match &setting.value {
             Value::String(text) => check(text.clone()),
             // The value of a secret is not for the terminal, whatever its type.
-            other if path == SECRET => Err(format!("must be text in quotes, got {}", kind(other))),
+            other if SECRETS.contains(&path) => {
+                Err(format!("must be text in quotes, got {}", kind(other)))
+            }
             other => Err(wrong("text in quotes", other)),
         })
     }
@@ -275,13 +308,14 @@ impl SettingsReader<'_> {
     }
 
     fn actions(&mut self, sources: &Sources<'_>) -> ActionSettings {
-        let secret = self.settings.get("cluster.secret").and_then(|secret| secret.value.as_str());
-        let secret = secret.and_then(reference);
-        let target = |kind: &str| secret.filter(|(is, _)| *is == kind).map(|(_, target)| target);
-        // The settings file may hold the secret as it is.
+        let written = |path| self.settings.get(path).and_then(|secret| secret.value.as_str());
+        let references = SECRETS.into_iter().filter_map(written).filter_map(reference);
+        let (files, env): (Vec<_>, Vec<_>) = references.partition(|(kind, _)| *kind == "file");
+        // The settings file may hold a secret as it is.
         let secret_files =
-            target("file").map(PathBuf::from).into_iter().chain(sources.file.clone());
-        let secret_env = target("env").map(str::to_owned).into_iter();
+            files.into_iter().map(|(_, path)| PathBuf::from(path)).chain(sources.file.clone());
+        let secret_files = secret_files.collect();
+        let secret_env = env.into_iter().map(|(_, name)| name.to_owned()).collect();
         ActionSettings {
             shell_enabled: self.flag("actions.shell.enabled"),
             http_allow: self.list(
@@ -292,8 +326,8 @@ impl SettingsReader<'_> {
             refs: RefSettings {
                 files: self.list("actions.refs.files", "paths", RefFiles::parse),
                 env: self.list("actions.refs.env", "names of variables", RefNames::parse),
-                secret_files: secret_files.collect(),
-                secret_env: secret_env.collect(),
+                secret_files,
+                secret_env,
             },
             output: OutputLimits {
                 live_bytes: self.whole("actions.output.live_bytes", 65_536..=16_777_216),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::keys::{KEYS, LABELS, MEMBERS, SettingKey, sections};
+use super::keys::{KEYS, LABELS, MEMBERS, SECRETS, SettingKey, sections};
 use super::secret::reference;
 use super::source::{SettingValue, SettingValues};
 
@@ -55,7 +55,7 @@ fn heading(out: &mut String, section: &str) {
 fn shown(key: &SettingKey, setting: &SettingValue) -> String {
     let hidden = Value::String(HIDDEN.to_owned());
     match &setting.value {
-        Value::String(text) if key.path() == "cluster.secret" => {
+        Value::String(text) if SECRETS.contains(&key.path().as_str()) => {
             let plain = !text.is_empty() && reference(text).is_none();
             if plain { hidden.to_string() } else { setting.value.to_string() }
         }

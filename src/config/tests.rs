@@ -5,7 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{AllowedTarget, Config, ConfigErrors, Flag, LogFormat, OutputLimits, Rotate, Sources};
+use super::{
+    AllowedTarget, Config, ConfigErrors, ExecutorSettings, Flag, HealthCheckSettings, LogFormat,
+    OutputLimits, Rotate, Sources,
+};
 use crate::domain::time::Millis;
 
 /// Loads `file` as `punctual.toml`, with an environment, flags and other files.
@@ -120,6 +123,35 @@ fn what_is_shown_loads_again() {
         assert_eq!(again.cluster, config.cluster);
         assert_eq!(again.node, config.node);
     }
+}
+
+#[test]
+fn executors_have_settings_of_their_own() {
+    let secret = "${file:/etc/punctual/cluster-secret}";
+    let file = format!(
+        "[executors]\ncallback_base = \"http://n1:8080/\"\ndispatch_wait = \"5s\"\n\
+         secret = \"{secret}\"\nhealth_check = {{ interval = \"2s\", failure_threshold = 5 }}\n"
+    );
+    let config = load(&file, &[], &[]).unwrap();
+    assert_eq!(config.executors.callback_base.as_deref(), Some("http://n1:8080"));
+    assert_eq!(config.executors.dispatch_wait, Millis::from_secs(5));
+    assert_eq!(config.executors.secret.as_ref().unwrap().expose(), "from-a-file-0123456789");
+    let defaults = HealthCheckSettings::default();
+    let interval = Millis::from_secs(2);
+    let wanted = HealthCheckSettings { interval, failure_threshold: 5, ..defaults };
+    assert_eq!(config.executors.health_check, wanted);
+    assert_eq!(load("", &[], &[]).unwrap().executors, ExecutorSettings::default());
+    let files = &config.actions.refs.secret_files;
+    assert!(files.contains(&PathBuf::from("/etc/punctual/cluster-secret")), "{files:?}");
+
+    let shown = load("[executors]\nsecret = \"open-0123456789-sesame\"\n", &[], &[]).unwrap();
+    assert!(!shown.show(true).contains("sesame"), "{}", shown.show(true));
+    assert!(!refused("[executors]\nsecret = 5\n").concat().contains('5'));
+    let lines = refused(
+        "[executors]\ncallback_base = \"n1:8080\"\nsecret = \"short\"\nmax_silence = \"0s\"\n\
+         health_check = { timeout = \"2m\", failure_threshold = 0 }\n",
+    );
+    assert_eq!(lines.len(), 5, "{lines:#?}");
 }
 
 #[test]
@@ -362,14 +394,6 @@ fn what_is_not_built_yet_is_refused_and_its_default_is_not() {
         ("[peer.tls]\nca = \"/x\"\n", "[peer.tls] ca: is not supported yet"),
         ("[tasks]\npath = \"/x\"\n", "[tasks] path: is not supported yet"),
         ("[tasks]\nprune = \"delete\"\n", "[tasks] prune: is not supported yet"),
-        (
-            "[executors]\ncallback_base = \"http://x\"\n",
-            "[executors] callback_base: is not supported yet",
-        ),
-        (
-            "[executors]\nhealth_check = { enabled = false }\n",
-            "[executors] health_check.enabled: is not supported yet; leave it out, or true",
-        ),
     ] {
         let lines = refused(file);
         assert_eq!(lines.len(), 1, "{lines:#?}");

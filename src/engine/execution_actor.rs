@@ -285,6 +285,7 @@ fn attempt(
         idempotency_key,
         parameters: execution.parameters().map_or(&*spec.parameters, |own| &**own).to_owned(),
         payload: spec.payload.clone(),
+        executor: None,
         timeout: spec.timeout,
         kill_grace: spec.kill_grace,
         start_by: grant.start_by,
@@ -359,7 +360,9 @@ async fn finish(
         AttemptStatus::Failed => record::Status::Failed,
         AttemptStatus::Timeout => record::Status::Timeout,
         AttemptStatus::Cancelled => record::Status::Cancelled,
-        AttemptStatus::Lost | AttemptStatus::NotStarted => record::Status::Lost,
+        AttemptStatus::Lost | AttemptStatus::NotStarted | AttemptStatus::Accepted => {
+            record::Status::Lost
+        }
     };
     let ended_at = match started_at {
         Some(started_at) => started_at.plus(Millis(outcome.duration_ms)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::boot::BootInstant;
+use super::executor::ExecutorTarget;
 use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::spec::variable;
 use crate::domain::time::{Millis, Timestamp};
@@ -32,6 +33,8 @@ pub struct GrantedAttempt {
     pub parameters: String,
     /// As the definition has it.
     pub payload: String,
+    /// The executor that it was given to, if the action is an executor's.
+    pub executor: Option<ExecutorTarget>,
     /// Bound of the attempt; zero: none.
     pub timeout: Millis,
     /// Between TERM and KILL.
@@ -114,6 +117,11 @@ impl GrantedAttempt {
 
     /// The identity with parameters and payload as a JSON object.
     pub(super) fn body(&self) -> String {
+        self.json().to_string()
+    }
+
+    /// The same as a value.
+    pub(super) fn json(&self) -> Value {
         let parameters = serde_json::from_str::<Value>(&self.parameters)
             .unwrap_or_else(|_error| Value::String(self.parameters.clone()));
         json!({
@@ -135,7 +143,6 @@ impl GrantedAttempt {
             "parameters": parameters,
             "payload": self.payload,
         })
-        .to_string()
     }
 }
 

@@ -68,6 +68,12 @@ impl Functions {
         self.by_name.read().keys().cloned().collect()
     }
 
+    /// The clock that starts are measured by.
+    #[cfg(feature = "simulation")]
+    pub(super) fn boot(&self) -> &(dyn Fn() -> BootInstant + Send + Sync) {
+        &*self.boot
+    }
+
     fn find(&self, name: &str) -> Option<Func> {
         let by_name = self.by_name.read();
         by_name.get(name).or_else(|| by_name.get(DEFAULT)).cloned()

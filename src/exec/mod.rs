@@ -1,4 +1,5 @@
-//! Runs attempts: a process, an HTTP request, a function of the embedding program.
+//! Runs attempts: a process, an HTTP request, a function of the embedding program, a request to an
+//! executor.
 //!
 //! [`Exec::run`] takes one granted attempt to its [`AttemptOutcome`]. It does not know how the
 //! grant was made. Its input is a [`GrantedAttempt`] (identity, limits, latest start) and an
@@ -22,6 +23,7 @@
 mod attempt;
 mod boot;
 mod control;
+pub mod executor;
 mod func;
 mod http;
 mod outcome;
@@ -46,6 +48,7 @@ use tokio::time::{sleep, sleep_until};
 pub use attempt::{GrantedAttempt, ParentOfAttempt};
 pub use boot::BootInstant;
 pub use control::{AttemptControl, StartGate, Stop};
+pub use executor::ExecutorTarget;
 pub use func::{Func, FuncContext, FuncFuture};
 pub use outcome::{AttemptOutcome, AttemptStatus};
 #[cfg(feature = "cli")]
@@ -54,10 +57,11 @@ pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 
 use crate::config::{self, OutputLimits};
-use crate::domain::ids::ExecutionId;
+use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::task::Action;
 use crate::domain::time::Millis;
 use control::{STOPPED_EARLY, after, may_start, stop_above};
+use executor::Executors;
 use func::Functions;
 use http::HttpRunner;
 use output::{LiveOutput, Outputs};
@@ -82,6 +86,8 @@ pub struct ExecOptions {
     pub own: Vec<(String, u16)>,
     /// Whether the node itself listens on loopback only; then HTTP actions may reach loopback.
     pub loopback_only: bool,
+    /// How executors are called.
+    pub executors: config::ExecutorSettings,
     /// Where the output of attempts is kept.
     pub output_dir: PathBuf,
     /// How much of it.
@@ -102,6 +108,7 @@ const USERS_MAX: usize = 1_000;
 pub struct Exec {
     shell: Option<Shell>,
     http: HttpRunner,
+    executors: Executors,
     functions: Functions,
     outputs: Outputs,
     refs: RefResolver,
@@ -119,6 +126,7 @@ impl Exec {
         Ok(Self {
             shell: options.shell.map(|shim| Shell::new(shim, folders, options.open_files)),
             http: HttpRunner::new(options.http_allow, options.own, options.loopback_only),
+            executors: Executors::new(&options.executors),
             functions: Functions::new(BootInstant::now),
             outputs,
             refs: RefResolver::new(options.refs, options.data_dir),
@@ -138,6 +146,7 @@ impl Exec {
         Self {
             shell: None,
             http: HttpRunner::new(Vec::new(), Vec::new(), false),
+            executors: Executors::new(&config::ExecutorSettings::default()),
             functions: Functions::new(move || clock.boot()),
             outputs: Outputs::nowhere(),
             refs: RefResolver::new(config::RefSettings::default(), PathBuf::new()),
@@ -154,17 +163,22 @@ impl Exec {
     ) -> AttemptOutcome {
         let output = self.outputs.begin(attempt.execution, attempt.attempt);
         let live = output.live();
+        #[cfg(feature = "simulation")]
+        if matches!(action, Action::Executor(_))
+            && let Some(executors) = self.executors.simulation()
+        {
+            let (calls, boot) = (&self.executors, self.functions.boot());
+            let outcome = calls.simulated_attempt(&executors, attempt, control, live, boot).await;
+            return AttemptOutcome { tail: output.end(), ..outcome };
+        }
         let mut outcome = match action {
             Action::Shell(_) if self.shell.is_none() => {
                 AttemptOutcome::failed("shell actions are off on this node (actions.shell.enabled)")
             }
-            Action::Shell(_) | Action::Http(_) => {
+            Action::Shell(_) | Action::Http(_) | Action::Executor(_) => {
                 self.outside(action, attempt, control, live).await
             }
             Action::Func { id } => self.functions.attempt(id, attempt, control, live).await,
-            Action::Executor(_) => {
-                AttemptOutcome::failed("executor actions are not carried out here")
-            }
         };
         outcome.tail = output.end();
         outcome
@@ -225,6 +239,9 @@ impl Exec {
             (Action::Http(action), _) => {
                 self.http.attempt(action, attempt, control, live, ready).await
             }
+            (Action::Executor(_), _) => {
+                self.executors.attempt(&self.http, attempt, control, live, ready).await
+            }
             _ => AttemptOutcome::failed("this action does not leave the process"),
         };
         ready.action = Some(action);
@@ -250,6 +267,47 @@ impl Exec {
                 Err(AttemptOutcome::new(status, detail))
             }
         }
+    }
+
+    /// Asks an executor to stop an attempt. Whether it does is not known here.
+    ///
+    /// # Errors
+    /// Why the request was not answered with success.
+    pub async fn stop_on_executor(
+        &self,
+        target: &ExecutorTarget,
+        execution: ExecutionId,
+        fence: Fence,
+    ) -> Result<(), String> {
+        #[cfg(feature = "simulation")]
+        if let Some(executors) = self.executors.simulation() {
+            return executor::simulated_stop(&executors, target, execution, fence).await;
+        }
+        self.executors.stop(&self.http, target, execution, fence).await
+    }
+
+    /// Asks an executor whether it is well; one without a health check URL is.
+    ///
+    /// # Errors
+    /// Why it is not, as a sentence.
+    pub async fn probe(&self, target: &ExecutorTarget, limit: Millis) -> Result<(), String> {
+        #[cfg(feature = "simulation")]
+        if let Some(executors) = self.executors.simulation() {
+            return executor::simulated_probe(&executors, target, limit).await;
+        }
+        self.executors.probe(&self.http, target, limit).await
+    }
+
+    /// Why this node sends no requests to the host of a URL; none: it does, or the name is unknown
+    /// here.
+    pub async fn refuses_host(&self, url: &str) -> Option<String> {
+        self.http.refused(url).await
+    }
+
+    /// Requests to executors go to these from now on.
+    #[cfg(feature = "simulation")]
+    pub fn simulate_executors(&self, executors: executor::SimulatedExecutors) {
+        self.executors.simulate(executors);
     }
 
     /// Makes a function known under a name; `*` serves every name that has none.

@@ -28,6 +28,8 @@ pub enum AttemptStatus {
     Cancelled,
     /// Its end is unknown.
     Lost,
+    /// An executor took it over, and reports its end: this is no end.
+    Accepted,
     /// Its time to start had passed, or its fence was no longer current: nothing happened.
     NotStarted,
 }

@@ -81,7 +81,9 @@ impl HttpConnector {
         let port = url.port_or_known_default().ok_or_else(|| failed("the URL has no port"))?;
         let addresses =
             self.guard.addresses(host, port).await.map_err(|no_address| match no_address {
-                AddressError::Refused(why) => ConnectError::Failed(why),
+                AddressError::Refused(why) | AddressError::Unknown(why) => {
+                    ConnectError::Failed(why)
+                }
                 AddressError::Short => ConnectError::Short,
             })?;
         let stream = reach(addresses).await.map_err(|error| not_connected(&error))?;

@@ -28,8 +28,10 @@ pub(in crate::exec) struct AddressGuard {
 /// Why there is no address to connect to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AddressError {
-    /// A sentence.
+    /// None is allowed, as a sentence.
     Refused(String),
+    /// None is known, as a sentence.
+    Unknown(String),
     /// See [`crate::exec::shortage`].
     Short,
 }
@@ -65,7 +67,7 @@ impl AddressGuard {
             if is_shortage(&error) {
                 return AddressError::Short;
             }
-            AddressError::Refused(format!("host `{host}`: {error}"))
+            AddressError::Unknown(format!("host `{host}`: {error}"))
         })?;
         let own = self.own_addresses(port).await;
         let mut refused = None;
@@ -78,11 +80,11 @@ impl AddressGuard {
         }
         match refused {
             Some((ip, reason)) if allowed.is_empty() => Err(AddressError::Refused(format!(
-                "`{host}:{port}` is {reason} ({ip}), where HTTP actions do not go unless \
+                "`{host}:{port}` is {reason} ({ip}), where no request goes unless \
                  actions.http.allow names it"
             ))),
             _ if allowed.is_empty() => {
-                Err(AddressError::Refused(format!("host `{host}` has no address")))
+                Err(AddressError::Unknown(format!("host `{host}` has no address")))
             }
             _ => Ok(allowed),
         }

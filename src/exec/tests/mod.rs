@@ -2,6 +2,7 @@
 
 mod connect;
 mod descriptors;
+mod executor;
 mod func;
 mod http;
 mod machine;
@@ -56,6 +57,7 @@ impl TestExec {
             open_files: None,
             own: Vec::new(),
             loopback_only: true,
+            executors: config::ExecutorSettings::default(),
             output_dir: folder.path().join("output"),
             output: OutputLimits::default(),
             data_dir: folder.path().join("data"),
@@ -145,6 +147,7 @@ fn attempt() -> GrantedAttempt {
         idempotency_key: "nächtlich/7@2027-01-15T08:00:00.000Z".to_owned(),
         parameters: r#"{"a":1}"#.to_owned(),
         payload: "load".to_owned(),
+        executor: None,
         timeout: Millis(0),
         kill_grace: Millis(5_000),
         start_by: BootInstant::now().plus(Millis(10_000)),

@@ -1,0 +1,150 @@
+//! What an executor says about an attempt: in the answer to `/execute`, or in a callback.
+
+use serde_json::Value;
+
+use crate::exec::outcome::{AttemptStatus, TAIL_MAX_BYTES};
+
+/// The end of an attempt as its executor tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorResult {
+    /// Success, failure or timeout.
+    pub status: AttemptStatus,
+    /// What it tells of it.
+    pub text: ResultText,
+}
+
+/// Result and logs of an executor, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultText {
+    /// One line for people.
+    pub detail: String,
+    /// Logs, then the result.
+    pub output: String,
+}
+
+impl ResultText {
+    /// The text of a result and of logs, each of any JSON type.
+    #[must_use]
+    pub fn new(result: Option<&Value>, logs: Option<&Value>) -> Self {
+        let result = result.map(plain).unwrap_or_default();
+        let logs = logs.map(plain).unwrap_or_default();
+        let detail = result.lines().next().unwrap_or_default().to_owned();
+        let gap =
+            if logs.is_empty() || result.is_empty() || logs.ends_with('\n') { "" } else { "\n" };
+        Self { detail, output: format!("{logs}{gap}{result}") }
+    }
+
+    /// The end of the output that travels with the outcome, and how many bytes before it do not.
+    #[must_use]
+    pub fn tail(&self) -> (&str, usize) {
+        let from = self.output.len().saturating_sub(TAIL_MAX_BYTES);
+        let from = self.output.ceil_char_boundary(from);
+        (self.output.get(from..).unwrap_or_default(), from)
+    }
+}
+
+/// Text as it is, a list line by line, anything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("\n"),
+        other => other.to_string(),
+    }
+}
+
+/// The status that a word of an executor stands for.
+#[must_use]
+pub fn status_of(word: &str) -> Option<AttemptStatus> {
+    match word {
+        "success" => Some(AttemptStatus::Success),
+        "failed" => Some(AttemptStatus::Failed),
+        "timeout" => Some(AttemptStatus::Timeout),
+        _ => None,
+    }
+}
+
+/// An answer to `/execute` with a status from 200 to 299.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ExecuteAnswer {
+    /// The end comes later.
+    Accepted,
+    /// This is the end.
+    Ended(ExecutorResult),
+}
+
+impl ExecuteAnswer {
+    /// A 200 with the status of an end is that end. Anything else accepts: an answer that makes no
+    /// sense may come from an executor that works all the same.
+    pub(super) fn read(status: u16, body: &[u8]) -> Self {
+        let body = if status == 200 { serde_json::from_slice(body).ok() } else { None };
+        let Some(Value::Object(fields)) = body else { return Self::Accepted };
+        let word = fields.get("status").and_then(Value::as_str);
+        let Some(status) = word.and_then(status_of) else { return Self::Accepted };
+        let text = ResultText::new(fields.get("result"), fields.get("logs"));
+        Self::Ended(ExecutorResult { status, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_an_end_are_an_end() {
+        for (status, body) in [
+            (202, r#"{"status":"success"}"#),
+            (200, ""),
+            (200, "fine"),
+            (200, "[]"),
+            (200, r#"{"status":"accepted"}"#),
+            (200, r#"{"status":"ok"}"#),
+            (200, r#"{"status":1}"#),
+            (200, r#"{"state":"success"}"#),
+            (200, r#"{"status":"success""#),
+        ] {
+            assert_eq!(
+                ExecuteAnswer::read(status, body.as_bytes()),
+                ExecuteAnswer::Accepted,
+                "{body}"
+            );
+        }
+        for (word, status) in [
+            ("success", AttemptStatus::Success),
+            ("failed", AttemptStatus::Failed),
+            ("timeout", AttemptStatus::Timeout),
+        ] {
+            let body = json!({"status": word, "result": "3 rows", "logs": "a\nb"}).to_string();
+            let text =
+                ResultText { detail: "3 rows".to_owned(), output: "a\nb\n3 rows".to_owned() };
+            let ended = ExecuteAnswer::Ended(ExecutorResult { status, text });
+            assert_eq!(ExecuteAnswer::read(200, body.as_bytes()), ended);
+        }
+    }
+
+    #[test]
+    fn results_of_any_type_are_text() {
+        let text = |result: Value, logs: Value| ResultText::new(Some(&result), Some(&logs)).output;
+        assert_eq!(text(json!({"rows": 3}), json!(["a", "b"])), "a\nb\n{\"rows\":3}");
+        assert_eq!(text(json!(null), json!("a\n")), "a\n");
+        assert_eq!(ResultText::new(None, None), ResultText::default());
+    }
+
+    #[test]
+    fn a_long_output_is_cut_at_a_character_and_says_how_much() {
+        let long = Value::String("é".repeat(TAIL_MAX_BYTES));
+        let text = ResultText::new(None, Some(&long));
+        let (tail, cut) = text.tail();
+        assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES, TAIL_MAX_BYTES));
+        let odd = Value::String(format!("x{}", "é".repeat(TAIL_MAX_BYTES)));
+        let text = ResultText::new(None, Some(&odd));
+        let (tail, cut) = text.tail();
+        assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES, TAIL_MAX_BYTES + 1));
+        let odd = Value::String(format!("{}x", "é".repeat(TAIL_MAX_BYTES)));
+        let text = ResultText::new(None, Some(&odd));
+        let (tail, cut) = text.tail();
+        assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES - 1, TAIL_MAX_BYTES + 2));
+    }
+}
