@@ -64,7 +64,8 @@ async fn executors() -> (SocketAddr, CalledRequests) {
 }
 
 fn action() -> Action {
-    Action::Executor(ExecutorAction::default())
+    let balance = "round_robin".to_owned();
+    Action::Executor(ExecutorAction { balance, names: Vec::new(), weights: [].into() })
 }
 
 fn target(address: SocketAddr, path: &str) -> ExecutorTarget {
@@ -248,6 +249,7 @@ async fn probes_tell_how_an_executor_is() {
     assert_eq!(probe("/ill", long).await.unwrap_err(), "status 500, expected 200-299");
     assert_eq!(probe("/mute", Millis(50)).await.unwrap_err(), "no answer within 50ms");
     assert_eq!(bench.exec.probe(&target(address, ""), long).await, Ok(()), "it names nothing");
-    let stopped = bench.exec.stop_on_executor(&target(address, "/x"), ExecutionId(1), Fence(2));
-    assert_eq!(stopped.await, Ok(()));
+    let target = target(address, "/x");
+    let stopped = bench.exec.stop_on_executor(&target, ExecutionId(1), Fence(2)).await;
+    assert_eq!(stopped, Ok(()));
 }
