@@ -474,6 +474,7 @@ impl UpperLayers {
             dispatch_ttl: config.limits.dispatch_ttl,
             activation_horizon: config.limits.activation_horizon,
             attempts_max: Budget::of_process().attempts,
+            executors: config.executors.clone(),
             info: NodeInfo {
                 name: config.node.name(),
                 hostname,

@@ -122,6 +122,12 @@ impl Members {
             .map(|(_, id)| id)
     }
 
+    /// The tasks that executors declare.
+    #[must_use]
+    pub const fn declared(&self) -> &DeclaredTasks {
+        &self.declared
+    }
+
     /// The node that looks whether an executor answers.
     #[must_use]
     pub fn prober(&self, executor: &str) -> Option<NodeId> {

@@ -36,7 +36,19 @@ impl NodeState {
     /// Carries one thing out; what came of it, where there is something to decide again.
     async fn carry_out_attempt(&mut self, todo: DispatchDo) -> Option<DispatchEvent> {
         match todo {
-            DispatchDo::Ask(start) => self.context.propose_start(start, &self.me),
+            DispatchDo::Ask(start) => {
+                let (of, again) = ((start.task, start.execution), start.again);
+                self.context.propose_start(Command::Start(start), of, again, &self.me);
+            }
+            DispatchDo::AskOn(start) => {
+                let (of, again) = ((start.task, start.execution), start.again);
+                self.context.propose_start(Command::StartOn(start), of, again, &self.me);
+            }
+            DispatchDo::Fail(fail) => {
+                let context = Arc::clone(&self.context);
+                let fail = Command::Fail(fail);
+                self.context.spawn(async move { context.propose(&[fail]).await });
+            }
             DispatchDo::GiveBack(grant) => {
                 let context = Arc::clone(&self.context);
                 let back = Command::Return(grant);

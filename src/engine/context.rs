@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::clock::{BootInstant, Clock};
 use crate::consensus::{Consensus, DigestPoll, Proposal, ProposalAnswers, ProposalReply};
 use crate::domain::assign::Members;
-use crate::domain::ids::{NodeId, SessionId, TaskKey};
-use crate::domain::machine::command::{Command, OfFence, Start};
+use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
+use crate::domain::machine::command::{Command, OfFence};
 use crate::domain::machine::{Refusal, Task, envelope};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
@@ -99,7 +99,8 @@ impl EngineContext {
     ) -> (Self, mpsc::UnboundedReceiver<Alarm>) {
         let (timers, alarms) = mpsc::unbounded_channel();
         let now = clock.boot();
-        let dispatch = Mutex::new(Dispatch::new(settings.dispatch_ttl));
+        let dispatch =
+            Mutex::new(Dispatch::new(settings.dispatch_ttl, settings.executors.dispatch_wait));
         let acknowledged = AtomicU64::new(now.0);
         let context = Self {
             settings,
@@ -256,6 +257,12 @@ impl EngineContext {
         self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));
     }
 
+    /// Whether executors declare other tasks than when members were looked at last.
+    pub fn declared_changed(&self) -> bool {
+        let members = Arc::clone(&self.members.read());
+        *self.consensus.replica().read().declared_tasks() != *members.declared()
+    }
+
     /// Whether this node owns a task.
     pub fn owns(&self, spec: &TaskSpec) -> bool {
         let owner = self.members.read().owner(spec);
@@ -303,30 +310,42 @@ impl EngineContext {
         if !self.dispatch.lock().concerns(&event) {
             return Vec::new();
         }
+        self.look(|view| {
+            let mut dispatch = self.dispatch.lock();
+            let todo = dispatch.on(event, view);
+            let count = dispatch.running();
+            self.running.send_if_modified(|running| std::mem::replace(running, count) != count);
+            todo
+        })
+    }
+
+    /// Looks at the state as it is applied here.
+    pub fn look<R>(&self, look: impl FnOnce(&EngineView<'_>) -> R) -> R {
         let members = Arc::clone(&self.members.read());
         let state = self.consensus.replica().read();
-        let view = EngineView {
+        look(&EngineView {
             state: &state,
             members: &members,
             node: NodeId(self.consensus.id()),
             session: self.session(),
             now: self.clock.now(),
             boot: self.clock.boot(),
-        };
-        let mut dispatch = self.dispatch.lock();
-        let todo = dispatch.on(event, &view);
-        let count = dispatch.running();
-        self.running.send_if_modified(|running| std::mem::replace(running, count) != count);
-        todo
+        })
     }
 
     /// Proposes a start. If it fails, the node actor is notified. If no grant is possible any more,
     /// the previous grant is returned.
-    pub fn propose_start(self: &Arc<Self>, start: Start, node: &ActorRef<NodeMsg>) {
+    pub fn propose_start(
+        self: &Arc<Self>,
+        command: Command,
+        (task, execution): (TaskKey, ExecutionId),
+        again: Option<Fence>,
+        node: &ActorRef<NodeMsg>,
+    ) {
         let (context, node) = (Arc::clone(self), node.clone());
         self.spawn(async move {
             let mut bytes = Vec::new();
-            envelope::pack(&mut bytes, &Command::Start(start), "", None);
+            envelope::pack(&mut bytes, &command, "", None);
             let outcome = context.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
             let refusal = match outcome {
                 // The grant is a hint like any other.
@@ -338,10 +357,7 @@ impl EngineContext {
                 }
                 Err(_) => None,
             };
-            let held =
-                matches!(refusal, Some(Refusal::Held | Refusal::TaskDeleted | Refusal::Session));
-            let (task, execution) = (start.task, start.execution);
-            if let (true, Some(fence)) = (held, start.again) {
+            if let (true, Some(fence)) = (refusal.is_some_and(|why| is_final(&why)), again) {
                 let back = Command::Return(OfFence { task, execution, fence });
                 context.propose(&[back]).await;
             }
@@ -360,6 +376,19 @@ impl EngineContext {
         let _in_time =
             tokio::time::timeout_at(deadline, running.wait_for(|running| *running == 0)).await;
     }
+}
+
+/// Whether a grant that was asked for again will not be given.
+fn is_final(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Held
+            | Refusal::TaskDeleted
+            | Refusal::Session
+            | Refusal::WrongAction
+            | Refusal::ExecutorNotFound
+            | Refusal::ExecutorUnavailable
+    )
 }
 
 /// Why a task ended before its work was done; none: it was done.

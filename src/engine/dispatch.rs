@@ -8,126 +8,46 @@
 //! Hints of applied commands trigger work at once. Regular looks at the state find the same work
 //! if a hint was lost.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::clock::BootInstant;
-use crate::domain::ids::{ExecutionId, Fence, TaskKey};
-use crate::domain::machine::LineKey;
-use crate::domain::machine::command::{OfFence, Start};
+use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
+use crate::domain::machine::WaitingExecution;
+use crate::domain::machine::command::{FailPending, OfFence, Start, StartOn};
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::task::Action;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Millis;
 use crate::exec::Stop;
 
 use super::attempts::{AttemptTable, must_stop};
+use super::changed_lines::ChangedLines;
+use super::choice::{ChosenCarrier, ExecutorChoices};
 use super::delays::DelayWatch;
+pub(super) use super::dispatch_words::{DispatchDo, DispatchEvent};
 use super::limits::{ASK_AGAIN, ASK_OVER, REMEMBER, SILENCE_MIN};
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
 use super::waiting::{StartEligibility, WaitingList, eligibility, waits};
-
-/// An event.
-#[derive(Clone, Debug)]
-pub(super) enum DispatchEvent {
-    /// An execution waits to be granted, for the first time or again.
-    Pending(TaskKey, ExecutionId),
-    /// An attempt was granted to this session.
-    Granted(OfFence),
-    /// A stop was asked for.
-    StopAsked(ExecutionId),
-    /// An execution ended in the state.
-    ExecutionEnded(TaskKey, ExecutionId),
-    /// A task's cursor moved.
-    Settled(TaskKey),
-    /// A task changed.
-    TaskChanged(TaskKey),
-    /// The lines of a task changed.
-    LineChanged(TaskKey),
-    /// A node or the scheduler changed.
-    MembersChanged,
-    /// The state was replaced by a snapshot; hints may be missing.
-    Replaced,
-    /// A look at the whole state found these.
-    Found(Vec<FoundExecution>),
-    /// The time has come that [`DispatchDo::WakeAt`] named.
-    Woken,
-    /// All hints of a batch were given: free slots are to be filled.
-    Fill,
-    /// An attempt is over on this node.
-    AttemptEnded(ExecutionId, Fence),
-    /// A grant was not begun in time.
-    NotStarted(OfFence),
-    /// An ask for a grant came to nothing.
-    AskRefused(TaskKey, ExecutionId),
-    /// Every attempt is to be stopped.
-    StopAll(Stop),
-    /// No leader has acknowledged this node for so long.
-    Unacknowledged(Millis),
-    /// It is time to look after asks and attempts.
-    Check,
-    /// It is time to look after grants that no attempt carries out.
-    CheckGrants,
-}
-
-/// An action to carry out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DispatchDo {
-    /// Propose a start; if it comes to nothing, [`DispatchEvent::AskRefused`] says so.
-    Ask(Start),
-    /// Propose that a grant is returned.
-    GiveBack(OfFence),
-    /// Carry a grant out; no start after this instant.
-    Begin(OfFence, BootInstant),
-    /// Stop an attempt.
-    Stop(ExecutionId, Fence, Stop),
-    /// Say [`DispatchEvent::Woken`] at this time.
-    WakeAt(Timestamp),
-}
 
 /// The requests, waiting executions and attempts of this node.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
     /// How long after its first ask a grant may still be begun.
     dispatch_ttl: Millis,
+    /// How long an execution waits for an executor.
+    dispatch_wait: Millis,
     pub slots: SlotTable,
     waiting: WaitingList,
     attempts: AttemptTable,
     lines: ChangedLines,
     delays: DelayWatch,
-}
-
-/// The lines that are to be looked at.
-#[derive(Debug, Default)]
-struct ChangedLines {
-    all: bool,
-    /// Those of these tasks.
-    of: BTreeSet<TaskKey>,
-}
-
-impl ChangedLines {
-    fn any(&self) -> bool {
-        self.all || !self.of.is_empty()
-    }
-
-    /// Takes the names of the lines.
-    fn take(&mut self, view: &EngineView<'_>) -> BTreeSet<LineKey> {
-        let of = std::mem::take(&mut self.of);
-        if std::mem::take(&mut self.all) {
-            return view.state.lines().contended().cloned().collect();
-        }
-        let tasks = of.into_iter().filter_map(|key| view.state.task(key));
-        let mut keys = BTreeSet::new();
-        for task in tasks {
-            keys.extend(task.lines().iter().map(|(key, _)| key.clone()));
-        }
-        keys
-    }
+    executors: ExecutorChoices,
 }
 
 impl Dispatch {
-    /// One that begins a grant within `dispatch_ttl` of its first ask.
-    pub fn new(dispatch_ttl: Millis) -> Self {
-        Self { dispatch_ttl, ..Self::default() }
+    /// One that begins a grant within `dispatch_ttl` of its first ask, and lets an execution for which
+    /// no executor is there fail after `dispatch_wait`.
+    pub fn new(dispatch_ttl: Millis, dispatch_wait: Millis) -> Self {
+        Self { dispatch_ttl, dispatch_wait, ..Self::default() }
     }
 
     /// How many attempts run here.
@@ -144,7 +64,7 @@ impl Dispatch {
             DispatchEvent::StopAsked(execution) => self.attempts.of(*execution).next().is_some(),
             DispatchEvent::ExecutionEnded(task, execution) => {
                 let runs = self.attempts.of(*execution).next().is_some();
-                runs || self.waiting.knows(*task, *execution)
+                runs || self.waiting.knows(*task, *execution) || self.executors.concerns(*execution)
             }
             DispatchEvent::Fill => {
                 let waiting = self.waiting.len() != 0 || self.slots.waiting() != 0;
@@ -163,6 +83,7 @@ impl Dispatch {
         }
         match event {
             DispatchEvent::Pending(task, execution) => {
+                self.executors.forget(execution);
                 self.pending_again(task, execution, view, &mut todo);
                 self.pending(task, execution, view);
             }
@@ -170,6 +91,8 @@ impl Dispatch {
             DispatchEvent::StopAsked(execution) => self.stop(execution, &mut todo),
             DispatchEvent::ExecutionEnded(task, execution) => {
                 self.waiting.end(task, execution);
+                self.executors.forget(execution);
+                self.feed();
                 // Whatever runs here of it runs for nobody.
                 self.stop(execution, &mut todo);
             }
@@ -177,6 +100,8 @@ impl Dispatch {
             DispatchEvent::TaskChanged(task) => self.waiting.task_changed(task),
             DispatchEvent::LineChanged(task) => self.line_changed(task, view),
             DispatchEvent::MembersChanged => {
+                self.executors.retain(view);
+                self.feed();
                 self.delays.change();
                 self.waiting.all_changed();
                 self.lines.all = true;
@@ -203,6 +128,9 @@ impl Dispatch {
             DispatchEvent::AskRefused(task, execution) => {
                 self.refused(task, execution, view);
                 self.fill(view, &mut todo);
+            }
+            DispatchEvent::Dispatched(executor, took) => {
+                self.executors.dispatched(executor, took, view.boot);
             }
             DispatchEvent::StopAll(how) => {
                 todo.extend(
@@ -304,6 +232,7 @@ impl Dispatch {
     fn fill(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         self.look_at_delays(view, todo);
         self.look_at_lines(view);
+        self.executors.prune(view);
         while self.slots.has_room() {
             let Some(one) = self.waiting.take_next() else { break };
             if self.slots.holds(AskPurpose::Start(one.execution)) {
@@ -316,14 +245,13 @@ impl Dispatch {
                     _,
                 ) => {}
                 (StartEligibility::Askable, Some(session)) => {
-                    let (task, execution) = (one.task, one.execution);
-                    let start = Start { task, execution, session, again: None };
-                    if !self.ask(start, view, todo) {
+                    if !self.ask_for(one, session, view, todo) {
                         self.waiting.add(one);
                         break;
                     }
                 }
                 (StartEligibility::Held | StartEligibility::Askable, _) => {
+                    self.executors.forget(one.execution);
                     self.waiting.set_aside(one);
                 }
             }
@@ -331,16 +259,67 @@ impl Dispatch {
         self.slots.set_waiting(self.waiting.len());
     }
 
+    /// Asks for an execution that may start now; false: there is no slot. One for which no executor is
+    /// there waits for one, and fails in the end.
+    fn ask_for(
+        &mut self,
+        one: WaitingExecution,
+        session: SessionId,
+        view: &EngineView<'_>,
+        todo: &mut Vec<DispatchDo>,
+    ) -> bool {
+        let (task, execution) = (one.task, one.execution);
+        let start = Start { task, execution, session, again: None };
+        match self.executors.choose(&one, view) {
+            ChosenCarrier::Node => self.ask(start, None, view, todo),
+            ChosenCarrier::Executor(executor) => {
+                let asked = self.ask(start, Some(&executor), view, todo);
+                if asked {
+                    self.executors.asked(&one, executor);
+                }
+                asked
+            }
+            ChosenCarrier::Nobody => {
+                if self.executors.starve(one, view.boot, self.dispatch_wait) {
+                    let reason = "no_executor".to_owned();
+                    todo.push(DispatchDo::Fail(FailPending { task, execution, session, reason }));
+                }
+                true
+            }
+        }
+    }
+
+    /// Something changed: there may be an executor for those that wait for one.
+    fn feed(&mut self) {
+        for one in self.executors.starving() {
+            self.waiting.add(one);
+        }
+    }
+
     /// Asks for a grant if there is a slot; false: there is none.
-    fn ask(&mut self, start: Start, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) -> bool {
+    fn ask(
+        &mut self,
+        start: Start,
+        executor: Option<&Arc<str>>,
+        view: &EngineView<'_>,
+        todo: &mut Vec<DispatchDo>,
+    ) -> bool {
         let room = self.slots.ask(AskPurpose::Start(start.execution), view.boot);
-        todo.extend(room.then_some(DispatchDo::Ask(start)));
+        todo.extend(room.then(|| match executor {
+            None => DispatchDo::Ask(start),
+            Some(executor) => {
+                let Start { task, execution, session, again } = start;
+                let executor = executor.to_string();
+                DispatchDo::AskOn(StartOn { task, execution, session, executor, again })
+            }
+        }));
         room
     }
 
     /// A request failed: its slot is free, and it is made again later.
     fn refused(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
         self.slots.release(AskPurpose::Start(execution));
+        self.executors.forget(execution);
         let Some(task) = view.state.task(task) else { return };
         if let Some(found) = task.history.execution(execution).filter(|found| waits(found)) {
             self.waiting.refuse(task.waiting_execution(found));
@@ -350,6 +329,7 @@ impl Dispatch {
     fn granted(&mut self, grant: OfFence, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         let OfFence { task, execution, fence } = grant;
         self.waiting.grant(task, execution);
+        self.executors.forget(execution);
         let found = view.execution(task, execution);
         let claim = found.and_then(|found| found.tick).map(|tick| AskPurpose::Claim(task, tick));
         if !found.is_some_and(|found| runs_in(found, view.session)) {
@@ -378,7 +358,9 @@ impl Dispatch {
         let Some(session) = view.session else { return };
         let OfFence { task, execution, fence } = grant;
         let start = Start { task, execution, session, again: Some(fence) };
-        if !self.ask(start, view, todo) {
+        let attempt = view.execution(task, execution).and_then(|found| found.attempt.as_ref());
+        let executor = attempt.and_then(|attempt| attempt.executor.as_ref()).map(|it| &it.id);
+        if !self.ask(start, executor, view, todo) {
             todo.push(DispatchDo::GiveBack(grant));
         }
     }
@@ -410,7 +392,8 @@ impl Dispatch {
         for (id, fence) in self.attempts.iter() {
             let Some((task, execution)) = view.state.execution(id) else { continue };
             let Some(definition) = task.revision(execution.revision) else { continue };
-            let local = !matches!(definition.spec.action, Some(Action::Http(_)));
+            let remote = execution.attempt.as_ref().is_some_and(|one| one.executor.is_some());
+            let local = !remote && !matches!(definition.spec.action, Some(Action::Http(_)));
             if local && silence.0 * 10 >= definition.spec.lost_after.0 * 7 {
                 todo.push(DispatchDo::Stop(id, fence, Stop::Kill));
             }
@@ -432,6 +415,7 @@ impl Dispatch {
         self.slots.forget(view.boot, REMEMBER, open);
         self.stop_superseded(view, todo);
         self.waiting.retry();
+        self.feed();
         self.fill(view, todo);
     }
 

@@ -2,6 +2,7 @@
 //! the state shows it.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::domain::ids::{ExecutionId, Fence, TaskKey};
 use crate::domain::machine::command::{Command, Finish, OfFence};
 use crate::domain::machine::record::{self, Execution, ParentExecution, Report};
 use crate::domain::machine::{Task, envelope};
-use crate::domain::task::{Action, TaskSpec};
+use crate::domain::task::{Action, ExecutorAction, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::{
     AttemptControl, AttemptOutcome, AttemptStatus, GrantedAttempt, ParentOfAttempt, Stop,
@@ -96,7 +97,7 @@ impl Actor for ExecutionActor {
 async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let ExecutionArguments { grant, context, node } = arguments;
     let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
-    let carried = whole(carry_out(context, *grant, stop.clone()), stop).await;
+    let carried = whole(carry_out(context, *grant, stop.clone(), node), stop).await;
     let carried = carried.unwrap_or_else(|why| {
         tracing::error!(%execution, %fence, why, "an attempt failed with an internal error");
         let lost = AttemptOutcome { status: AttemptStatus::Lost, unknown: true, ..failed(&why) };
@@ -106,6 +107,9 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let unused = NodeMsg::NotStarted(OfFence { task, execution, fence });
     match carried {
         GrantOutcome::Over => {}
+        GrantOutcome::Ended(AttemptOutcome { status: AttemptStatus::Accepted, .. }, _) => {
+            accepted(context, grant).await;
+        }
         GrantOutcome::Ended(outcome, started_at) => {
             finish(context, grant, outcome, started_at).await
         }
@@ -164,16 +168,21 @@ async fn carry_out(
     context: &Arc<EngineContext>,
     grant: ExecutionGrant,
     stop: watch::Receiver<Stop>,
+    node_actor: &ActorRef<NodeMsg>,
 ) -> GrantOutcome {
     let Some((task, execution)) = current(context, &grant) else { return GrantOutcome::Over };
     let spec = task.revision(execution.revision).or(task.definition()).map(|found| &found.spec);
     let Some(spec) = spec else { return GrantOutcome::Over };
-    let action = action_of(spec);
+    let executor = execution.attempt.as_ref().and_then(|attempt| attempt.executor.as_ref());
+    let executor = executor.map(|executor| Arc::clone(&executor.id));
+    let action = action_of(spec, executor.is_some());
     if !bug!("due-ignored") {
         wait_until(context, execution.attempt_due()).await;
     }
     let node = context.settings.info.name.clone();
-    let attempt = attempt(&grant, node, spec, &execution);
+    let mut attempt = attempt(&grant, node, spec, &execution);
+    attempt.executor =
+        executor.as_ref().and_then(|id| context.executor_target(id, grant.execution, grant.fence));
     let started_at = Arc::new(Mutex::new(None));
     let (started, begun) = oneshot::channel();
     let gate = gate(context, &grant, execution.tick.is_some());
@@ -188,6 +197,10 @@ async fn carry_out(
         }
     });
     let outcome = run(context, &action, &attempt, control).await;
+    if let Some(executor) = executor.filter(|_| told_by_executor(&outcome)) {
+        // A node actor that is gone ends this process.
+        let _gone = node_actor.send_message(NodeMsg::Dispatched(executor, took(&outcome)));
+    }
     if outcome.status == AttemptStatus::NotStarted {
         return GrantOutcome::NotStarted;
     }
@@ -224,9 +237,28 @@ async fn run(
     outcome
 }
 
-/// A task without an action calls the function of its name.
-fn action_of(spec: &TaskSpec) -> Action {
-    spec.action.clone().unwrap_or_else(|| Action::Func { id: spec.name.clone() })
+/// A task without an action goes to the executor that was chosen, or calls the function of its name.
+fn action_of(spec: &TaskSpec, executor: bool) -> Action {
+    match &spec.action {
+        Some(action) => action.clone(),
+        None if executor => Action::Executor(ExecutorAction {
+            balance: String::new(),
+            names: Vec::new(),
+            weights: BTreeMap::new(),
+        }),
+        None => Action::Func { id: spec.name.clone() },
+    }
+}
+
+/// Whether an outcome says something of the executor: what was stopped or not begun does not.
+fn told_by_executor(outcome: &AttemptOutcome) -> bool {
+    !matches!(outcome.status, AttemptStatus::Cancelled | AttemptStatus::NotStarted)
+}
+
+/// Whether the executor took an attempt.
+fn took(outcome: &AttemptOutcome) -> bool {
+    outcome.status == AttemptStatus::Accepted
+        || outcome.http_status.is_some_and(|status| (200..300).contains(&status))
 }
 
 /// The gate of a start: the applied state, read at the last moment.
@@ -346,6 +378,23 @@ fn overtaken(context: &EngineContext, grant: &ExecutionGrant) -> bool {
         }
         _ => true,
     })
+}
+
+/// Reports that the executor of the attempt has accepted it, until the state shows that.
+async fn accepted(context: &Arc<EngineContext>, grant: &ExecutionGrant) {
+    let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, &Command::Accept(OfFence { task, execution, fence }), "", None);
+    let bytes = bytes::Bytes::from(bytes);
+    let unknown = |execution: &Execution| {
+        execution.attempt.as_ref().is_some_and(|attempt| attempt.accepted_at().is_none())
+    };
+    while current(context, grant).is_some_and(|(_, execution)| unknown(&execution)) {
+        if context.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
 }
 
 /// Reports the end until the state shows one.

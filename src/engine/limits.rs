@@ -68,6 +68,13 @@ pub(super) const REMEMBER: Millis = Millis::from_secs(60);
 /// Before the end of an attempt is reported again.
 pub(super) const REPORT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Attempts in a row that an executor did not take, after which others are preferred.
+pub(super) const CIRCUIT_FAILURES: u32 = 3;
+/// They are preferred so long.
+pub(super) const CIRCUIT_OPEN: Millis = Millis::from_secs(10);
+/// The end of an accepted attempt that the state does not show by then is begun again.
+pub(super) const END_AGAIN: Millis = Millis::from_secs(10);
+
 /// A registration not answered by then is proposed again.
 pub(super) const REGISTER_LIMIT: Duration = Duration::from_secs(1);
 /// An intent to leave is not waited for longer.

@@ -28,17 +28,22 @@
 
 mod attempt_control;
 mod attempts;
+mod changed_lines;
+mod choice;
 mod context;
 mod declared;
 mod delays;
 mod dispatch;
+mod dispatch_words;
 mod execution_actor;
+mod executor_control;
 mod judge;
 mod limits;
 mod liveness;
 mod node_actor;
 mod observed;
 mod operator_log;
+mod prober;
 mod pulse;
 mod residency;
 mod settle_cycle;
@@ -51,6 +56,7 @@ mod tests;
 mod timer;
 mod view;
 mod waiting;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +66,7 @@ use ractor::ActorRef;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::config::ExecutorSettings;
 use crate::consensus::{Consensus, ReplicaEvent, Service};
 use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{Command, NodeIntent};
@@ -91,6 +98,8 @@ pub struct EngineSettings {
     pub activation_horizon: Millis,
     /// Attempts that this process can carry out at once, whatever the node's slots are.
     pub attempts_max: usize,
+    /// How executors are called and watched.
+    pub executors: ExecutorSettings,
     /// What this node tells of itself.
     pub info: NodeInfo,
 }

@@ -24,10 +24,12 @@ use super::execution_actor::ExecutionMsg;
 use super::judge::{LeaderView, LivenessJudge, LivenessReport};
 use super::limits::REPORT_TICKS;
 use super::operator_log::OperatorLog;
+use super::prober::{ProbeEvent, Prober};
 use super::pulse;
 use super::residency::{Residence, Residency, ResidencyEvent};
 use super::slots::AskPurpose;
 use super::task_actor::TaskMsg;
+use super::watcher::{WatchEvent, Watcher};
 
 /// Ticks between two looks at grants that no actor carries out.
 const GRANTS_EVERY: u64 = 5;
@@ -62,6 +64,10 @@ pub(super) enum NodeMsg {
     NotStarted(OfFence),
     /// An ask for a grant came to nothing.
     Refused(TaskKey, ExecutionId),
+    /// An executor took an attempt, or did not.
+    Dispatched(Arc<str>, bool),
+    /// What came of a probe of an executor.
+    Probed(Arc<str>, Result<(), String>),
     /// The next slice of a look at tasks.
     Continue,
     /// Stops every attempt.
@@ -95,6 +101,10 @@ pub(super) struct NodeState {
     /// The actors of attempts. A B-tree, so that all are killed in one order in tests.
     pub(super) executions: BTreeMap<(ExecutionId, Fence), ActorRef<ExecutionMsg>>,
     judge: LivenessJudge,
+    /// The attempts that executors accepted.
+    pub(super) watcher: Watcher,
+    /// Whether executors answer.
+    pub(super) prober: Prober,
     pub(super) operator_log: OperatorLog,
     /// The pending proposal about nodes.
     judging: Option<JoinHandle<()>>,
@@ -115,8 +125,13 @@ impl Actor for NodeActor {
         context: Arc<EngineContext>,
     ) -> Result<NodeState, ActorProcessingErr> {
         let alive = context.alive();
+        let executors = &context.settings.executors;
+        let watcher = Watcher::new(executors.max_silence);
+        let prober = Prober::new(executors.health_check);
         Ok(NodeState {
             context,
+            watcher,
+            prober,
             me,
             residency: Residency::default(),
             tasks: HashMap::new(),
@@ -192,6 +207,12 @@ impl NodeState {
             NodeMsg::Refused(task, execution) => {
                 self.on_attempt(DispatchEvent::AskRefused(task, execution)).await;
             }
+            NodeMsg::Dispatched(executor, took) => {
+                self.on_attempt(DispatchEvent::Dispatched(executor, took)).await;
+            }
+            NodeMsg::Probed(executor, found) => {
+                self.on_probe(ProbeEvent::Probed(executor, found));
+            }
             NodeMsg::Continue => self.on_task(ResidencyEvent::Continue).await,
             NodeMsg::StopAll => self.on_attempt(DispatchEvent::StopAll(Stop::Ask)).await,
             #[cfg(test)]
@@ -217,7 +238,7 @@ impl NodeState {
 
     async fn applied(&mut self, hints: Vec<Hint>) {
         self.operator_log.tell(&self.context, &hints);
-        let mut members = false;
+        let (mut members, mut executors) = (false, false);
         for hint in hints {
             match hint {
                 Hint::Settled(key) => {
@@ -241,19 +262,29 @@ impl NodeState {
                     }
                 }
                 Hint::Line(task) => self.on_attempt(DispatchEvent::LineChanged(task)).await,
-                Hint::Stop(_, execution) => {
+                Hint::Stop(task, execution) => {
+                    self.on_watch(WatchEvent::Changed(task, execution));
                     self.on_attempt(DispatchEvent::StopAsked(execution)).await;
                 }
-                Hint::Ended(task, execution, _) => {
+                Hint::Ended(task, execution, status) => {
+                    self.on_watch(WatchEvent::Ended(execution, status));
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution)).await;
                 }
-                Hint::Accepted(..) => {}
-                Hint::Node(_) | Hint::Executors | Hint::Scheduler => members = true,
+                Hint::Accepted(task, execution) => {
+                    self.on_watch(WatchEvent::Changed(task, execution));
+                }
+                Hint::Executors => executors = true,
+                Hint::Node(_) | Hint::Scheduler => members = true,
             }
         }
-        if members {
+        // Whether a node can own a task may depend on executors that declare it.
+        let swept = members || (executors && self.context.declared_changed());
+        if swept {
             self.sweep().await;
+        }
+        if members || executors {
             self.on_attempt(DispatchEvent::MembersChanged).await;
+            self.look_at_executors();
         }
         self.on_attempt(DispatchEvent::Fill).await;
     }
@@ -276,6 +307,7 @@ impl NodeState {
         self.keep_session().await;
         if self.ticks.is_multiple_of(GRANTS_EVERY) {
             self.on_attempt(DispatchEvent::CheckGrants).await;
+            self.look_at_executors();
         }
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.on_attempt(DispatchEvent::Check).await;

@@ -19,6 +19,8 @@ pub(super) struct ObservedTask {
     /// The later of its cursor and the floor.
     pub settled: Timestamp,
     pub scheduler: bool,
+    /// Whether executors carry its executions out.
+    pub by_executors: bool,
     zone: String,
     pub calendars: Vec<Arc<Calendar>>,
     pub calendars_at: Revision,
@@ -36,6 +38,10 @@ impl ObservedTask {
             zone: cluster.timezone.clone(),
             calendars: calendars.unwrap_or_default(),
             calendars_at: state.calendars_of(&task),
+            by_executors: task
+                .live
+                .definition
+                .is_some_and(|revision| state.needs_executor(&task, revision)),
             task,
         })
     }
@@ -118,6 +124,7 @@ mod tests {
             dispatch_ttl: Millis(1_000),
             activation_horizon: Millis(10_000),
             attempts_max: usize::MAX,
+            executors: crate::config::ExecutorSettings::default(),
             info: sample_node(1, Liveness::Working).info,
         }
     }

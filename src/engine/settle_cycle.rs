@@ -108,8 +108,8 @@ pub(super) fn commands(
     moment: Timestamp,
     mut ask: impl FnMut(Timestamp) -> bool,
 ) -> Vec<Command> {
-    // What stands in a line is granted by a command of its own.
-    let mut room = !task.task.lined();
+    // What stands in a line, or goes to an executor, is granted by a command of its own.
+    let mut room = !task.task.lined() && !task.by_executors;
     let command = |step: SettleStep| {
         let claim = step.claim.map(|firing| {
             room = room && ask(firing.tick);

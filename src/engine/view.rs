@@ -106,6 +106,8 @@ pub(super) fn find_executions(state: &State, session: Option<SessionId>) -> Vec<
 
 /// Whether an execution runs in a session.
 pub(super) fn runs_in(execution: &Execution, session: Option<SessionId>) -> bool {
-    let holder = execution.attempt.as_ref().map(|attempt| attempt.session);
-    execution.status == Status::Running && holder == session
+    // What an executor has accepted belongs to no session.
+    let held = execution.attempt.as_ref().filter(|attempt| attempt.accepted_at().is_none());
+    execution.status == Status::Running
+        && held.is_some_and(|attempt| Some(attempt.session) == session)
 }

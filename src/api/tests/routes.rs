@@ -162,7 +162,7 @@ async fn nodes_and_cluster_are_told_and_changed() {
 /// A node that has not found its cluster yet.
 pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     let exec = Exec::new(ExecOptions {
-        executors: crate::config::ExecutorSettings::default(),
+        executors: config::ExecutorSettings::default(),
         shell: None,
         http_allow: Vec::new(),
         own: Vec::new(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::clock::BootInstant;
+use crate::config::ExecutorSettings;
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Genesis, OfFence};
@@ -301,6 +302,7 @@ impl EngineWorld {
             dispatch_ttl: Millis(1_000),
             activation_horizon: HORIZON,
             attempts_max: usize::MAX,
+            executors: ExecutorSettings::default(),
             info: sample_node(1, Liveness::Working).info,
         };
         observed.need(self.now, &settings).map_err(|error| error.message)
