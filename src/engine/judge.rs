@@ -178,7 +178,8 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
     for task in state.tasks().filter(|task| task.progress.live > 0) {
         for execution in task.live_executions() {
             let Some(attempt) = &execution.attempt else { continue };
-            if execution.status != Status::Running {
+            // What an executor has accepted is watched by the owner of its task.
+            if execution.status != Status::Running || attempt.accepted_at().is_some() {
                 continue;
             }
             let spec = task.revision(execution.revision).map(|definition| &definition.spec);

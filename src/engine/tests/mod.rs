@@ -1,4 +1,5 @@
 //! Golden stories of the engine's decisions.
 
+mod executors;
 mod script;
 mod world;

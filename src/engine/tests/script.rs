@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::executors;
 use super::world::{EngineWorld, HORIZON, LEAD, NOON, OWN, boot, clock};
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
@@ -16,7 +17,7 @@ use crate::domain::machine::{Answer, Command};
 use crate::domain::settling::decide;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
-use crate::engine::dispatch::{Dispatch, DispatchEvent};
+use crate::engine::dispatch::DispatchEvent;
 use crate::engine::judge::{LivenessJudge, LivenessReport, losses, may_report, sample_node};
 use crate::engine::observed::ObservedTask;
 use crate::engine::residency::{Residence, Residency, ResidencyEvent};
@@ -27,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 48);
+    stories::play::<EngineWorld>("engine/testscripts", 53);
 }
 
 fn duration(text: &str) -> Millis {
@@ -99,6 +100,7 @@ impl StoryWorld for EngineWorld {
             "time" => self.sure = line.word(1) != "lost",
             "members" => self.members = (1..).map_while(|at| node_at(&line, at)).collect(),
             "show" => self.show(line.word(1)),
+            _ if self.executor_line(&line) => {}
             _ => {
                 let command = self.command(&line);
                 if let Err(refused) = self.apply(&command) {
@@ -142,6 +144,7 @@ impl EngineWorld {
             }),
             "resume" => Command::Resume(of_name()),
             "cancel" => Command::Cancel(of_name()),
+            "cleanup" => Command::Cleanup(of_name()),
             "delete" => Command::MarkDeleted(MarkDeleted {
                 name,
                 stop: line.word(2) == "stop",
@@ -168,7 +171,7 @@ impl EngineWorld {
                 };
                 Command::Finish(Box::new(Finish { task, execution, fence, report }))
             }
-            other => panic!("no line {other}"),
+            _ => executors::command(&self.state, line),
         }
     }
 
@@ -180,6 +183,12 @@ impl EngineWorld {
         };
         let mut body = json!({"name": line.word(1), "schedule": schedule,
             "action": {"func": {"id": "f"}}});
+        if let Some(balance) = line.option("executor") {
+            body["action"] = json!({"executor": {"balance": balance}});
+        }
+        if let Some(timeout) = line.option("timeout") {
+            body["timeout"] = json!(timeout);
+        }
         if let Some(node) = line.option("on") {
             body["assignment"] = json!({"selector": {"node": node}});
         }
@@ -217,13 +226,18 @@ impl EngineWorld {
         Command::Put(Box::new(Put { mode, spec }))
     }
 
-    /// The newest execution of a task, or `e=`; with the fence of its attempt, or `fence=`.
-    fn execution(&self, line: &ScriptLine) -> (TaskKey, ExecutionId, Fence) {
+    /// The newest execution of a task, or `e=`, `e=running` for the oldest that runs; with the fence of its attempt, or `fence=`.
+    pub(super) fn execution(&self, line: &ScriptLine) -> (TaskKey, ExecutionId, Fence) {
         let task =
             self.state.named(line.word(1)).unwrap_or_else(|| panic!("no task {}", line.word(1)));
         let newest = task.history.executions.back().map(|found| found.id);
         let number = |text: &str| text[1..].parse().expect("a number");
-        let id = line.option("e").map(|text| ExecutionId(number(text))).or(newest);
+        let running = task.live_executions().filter(|one| one.status == Status::Running);
+        let id = match line.option("e") {
+            Some("running") => running.last().map(|one| one.id),
+            Some(text) => Some(ExecutionId(number(text))),
+            None => newest,
+        };
         let found = task.history.execution(id.expect("an execution")).expect("an execution");
         let fence = found.attempt.as_ref().map_or(Fence(0), |attempt| attempt.fence);
         (task.key, found.id, line.option("fence").map_or(fence, |text| Fence(number(text))))
@@ -243,7 +257,8 @@ impl EngineWorld {
 
     /// A new process in place of this one.
     fn restart(&mut self, line: &ScriptLine) {
-        self.dispatch = Dispatch::new(Millis(1_000));
+        self.dispatch = executors::dispatch();
+        (self.watcher, self.prober) = (executors::watcher(), executors::prober());
         self.residency = Residency::default();
         (self.judge, self.leads) = (LivenessJudge::default(), false);
         self.residents.clear();

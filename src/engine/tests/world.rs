@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::executors;
 use crate::clock::BootInstant;
 use crate::config::ExecutorSettings;
 use crate::domain::assign::Members;
@@ -16,10 +17,12 @@ use crate::engine::EngineSettings;
 use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent};
 use crate::engine::judge::{LeaderView, LivenessJudge, sample_node};
 use crate::engine::observed::ObservedTask;
+use crate::engine::prober::{ProbeEvent, Prober};
 use crate::engine::residency::{Residence, Residency, ResidencyDo, ResidencyEvent};
 use crate::engine::settle_cycle::SettleCycle;
 use crate::engine::sleepers::Need;
 use crate::engine::view::{EngineView, find_executions};
+use crate::engine::watcher::{WatchEvent, Watcher};
 use crate::exec::Stop;
 
 /// Noon of the day on which all stories play.
@@ -41,6 +44,8 @@ pub(super) struct EngineWorld {
     pub dispatch: Dispatch,
     pub residency: Residency,
     pub judge: LivenessJudge,
+    pub watcher: Watcher,
+    pub prober: Prober,
     pub leads: bool,
     pub former_leader: Option<(u64, BootInstant)>,
     pub residents: BTreeMap<TaskKey, Residence>,
@@ -68,7 +73,9 @@ impl Default for EngineWorld {
             boots: 0,
             sessions: BTreeMap::new(),
             session: None,
-            dispatch: Dispatch::new(Millis(1_000)),
+            dispatch: executors::dispatch(),
+            watcher: executors::watcher(),
+            prober: executors::prober(),
             residency: Residency::default(),
             judge: LivenessJudge::default(),
             leads: false,
@@ -141,15 +148,18 @@ impl EngineWorld {
         for command in self.proposed.drain(..many).collect::<Vec<_>>() {
             if let Err(refused) = self.apply_stamped(&command, self.now.minus(behind)) {
                 self.told.push(format!("refused, {refused}"));
-                if let Command::Start(start) = command {
-                    self.on_attempt(DispatchEvent::AskRefused(start.task, start.execution));
-                }
+                let of = match command {
+                    Command::Start(start) => (start.task, start.execution),
+                    Command::StartOn(start) => (start.task, start.execution),
+                    _ => continue,
+                };
+                self.on_attempt(DispatchEvent::AskRefused(of.0, of.1));
             }
         }
     }
 
     fn hints(&mut self, hints: Vec<Hint>) {
-        let mut members = false;
+        let (mut members, mut executors) = (false, false);
         for hint in hints {
             match hint {
                 Hint::Settled(task) => {
@@ -170,18 +180,28 @@ impl EngineWorld {
                     self.on_attempt(DispatchEvent::Granted(grant));
                 }
                 Hint::Line(task) => self.on_attempt(DispatchEvent::LineChanged(task)),
-                Hint::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
-                Hint::Ended(task, execution, _) => {
+                Hint::Stop(task, execution) => {
+                    self.on_watch(WatchEvent::Changed(task, execution));
+                    self.on_attempt(DispatchEvent::StopAsked(execution));
+                }
+                Hint::Ended(task, execution, status) => {
+                    self.on_watch(WatchEvent::Ended(execution, status));
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));
                 }
-                Hint::Accepted(..) => {}
-                Hint::Node(_) | Hint::Executors | Hint::Scheduler => members = true,
+                Hint::Accepted(task, execution) => {
+                    self.on_watch(WatchEvent::Changed(task, execution));
+                }
+                Hint::Executors => executors = true,
+                Hint::Node(_) | Hint::Scheduler => members = true,
                 _ => {}
             }
         }
         if members {
             self.sweep();
+        }
+        if members || executors {
             self.on_attempt(DispatchEvent::MembersChanged);
+            self.on_probe(ProbeEvent::Look);
         }
         self.on_attempt(DispatchEvent::Fill);
     }
@@ -330,6 +350,18 @@ impl EngineWorld {
                         start.again.map_or(String::new(), |fence| format!(" again, f{fence}"));
                     format!("ask e{}{again}", start.execution)
                 }
+                DispatchDo::AskOn(start) => {
+                    let (id, executor) = (start.execution, start.executor.clone());
+                    let again =
+                        start.again.map_or(String::new(), |fence| format!(" again, f{fence}"));
+                    self.proposed.push_back(Command::StartOn(start));
+                    format!("ask e{id} on {executor}{again}")
+                }
+                DispatchDo::Fail(fail) => {
+                    let id = fail.execution;
+                    self.proposed.push_back(Command::Fail(fail));
+                    format!("e{id} fails")
+                }
                 DispatchDo::GiveBack(grant) => {
                     self.proposed.push_back(Command::Return(grant));
                     format!("give back e{} f{}", grant.execution, grant.fence)
@@ -368,7 +400,7 @@ pub(super) fn boot(at: Timestamp) -> BootInstant {
     BootInstant(at.since(NOON).0)
 }
 
-fn view<'a>(
+pub(super) fn view<'a>(
     state: &'a State,
     members: &'a Members,
     session: Option<SessionId>,
