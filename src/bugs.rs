@@ -32,7 +32,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 49] = [
+pub const ALL: [(&str, &str); 54] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -57,6 +57,11 @@ pub const ALL: [(&str, &str); 49] = [
     ("overdue-forgotten", "a resume does not make up for the one tick of a cancelled task"),
     ("session-ignored", "an ended or silent session may propose"),
     ("old-fence-accepted", "a report is accepted whatever its fence"),
+    ("node-up-ends-accepted", "a node that restarts ends what executors have accepted"),
+    ("stale-callback-accepted", "a report of an accepted attempt counts whatever its fence"),
+    ("dispatch-to-offline", "attempts are given to executors that are offline or full"),
+    ("silence-not-awaited", "an executor that is silent loses its attempts at once"),
+    ("accepted-not-watched", "nobody looks after the time of what executors have accepted"),
     ("keys-forgotten", "a repeated idempotency key takes effect again"),
     ("tombstone-ignored", "an add replaces a task that is marked deleted"),
     ("ttl-from-apply", "the time to start counts from the grant's apply"),

@@ -40,8 +40,8 @@ struct ProbedExecutor {
     revision: Revision,
     /// The next probe, or look at its heartbeat.
     due: BootInstant,
-    /// Whether a probe is under way.
-    asked: bool,
+    /// The probe that is under way, by the revision that it was made for.
+    asked: Option<Revision>,
     /// Failed probes in a row.
     failures: u32,
     /// Good probes in a row.
@@ -81,7 +81,7 @@ impl Prober {
                 continue;
             }
             let (revision, due) = (executor.revision, view.boot);
-            let fresh = ProbedExecutor { revision, due, asked: false, failures: 0, successes: 0 };
+            let fresh = ProbedExecutor { revision, due, asked: None, failures: 0, successes: 0 };
             let mut known = former.remove(&id).unwrap_or(fresh);
             if known.revision != revision {
                 known = ProbedExecutor { asked: known.asked, due: known.due, ..fresh };
@@ -103,10 +103,10 @@ impl Prober {
         view: &EngineView<'_>,
     ) -> Option<ProbeDo> {
         if executor.info.health_check_url.is_some() {
-            if known.asked {
+            if known.asked.is_some() {
                 return None;
             }
-            known.asked = true;
+            known.asked = Some(executor.revision);
             known.due = view.boot.plus(self.settings.interval);
             return Some(ProbeDo::Probe(Arc::clone(id)));
         }
@@ -128,8 +128,12 @@ impl Prober {
         view: &EngineView<'_>,
     ) -> Option<ProbeDo> {
         let known = self.known.get_mut(id)?;
-        known.asked = false;
-        let executor = view.state.executor(id).filter(|kept| kept.revision == known.revision)?;
+        let asked = known.asked.take();
+        let executor = view.state.executor(id)?;
+        // What was asked of another record counts for nothing.
+        if asked != Some(executor.revision) || known.revision != executor.revision {
+            return None;
+        }
         match found {
             Ok(()) => {
                 known.failures = 0;

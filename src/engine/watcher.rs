@@ -174,6 +174,7 @@ fn lost(
     let Some(executor) = view.state.executor(&accepted.executor) else { return true };
     let spec = task.revision(execution.revision).map(|kept| &kept.spec);
     let lost_after = spec.map_or(Millis(0), |spec| spec.lost_after);
+    let lost_after = if bug!("silence-not-awaited") { Millis(0) } else { lost_after };
     executor.offline_since.is_some_and(|since| since.plus(lost_after) <= view.now)
 }
 
@@ -188,5 +189,5 @@ fn over(
     let spec = task.revision(execution.revision).map(|kept| &kept.spec);
     let timeout = spec.map(|spec| spec.timeout).filter(|timeout| timeout.0 > 0);
     let begun = attempt.granted_at.max(execution.attempt_due());
-    begun.plus(timeout.unwrap_or(max_silence)) <= view.now
+    begun.plus(timeout.unwrap_or(max_silence)) <= view.now && !bug!("accepted-not-watched")
 }

@@ -67,11 +67,19 @@ pub enum FaultKind {
     SilentLeader,
     /// A member took a checkpoint while it installed a snapshot.
     SnapshotMeanwhile,
+    /// An executor was cut off, or crashed.
+    ExecutorDown,
+    /// An executor accepted an attempt and said no more.
+    ExecutorSilent,
+    /// An executor called back once more.
+    CallbackTwice,
+    /// An executor called back under a grant that was not the newest.
+    CallbackOld,
 }
 
 impl FaultKind {
     /// All classes.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -98,6 +106,10 @@ impl FaultKind {
         Self::Stopped,
         Self::SilentLeader,
         Self::SnapshotMeanwhile,
+        Self::ExecutorDown,
+        Self::ExecutorSilent,
+        Self::CallbackTwice,
+        Self::CallbackOld,
     ];
 }
 

@@ -58,7 +58,8 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 45] = [
+pub const PROPERTIES: [&str; 48] = [
+    "accepted attempts outlive their nodes",
     "acknowledged writes are durable",
     "attempts follow the policy",
     "calendars leave out their ticks",
@@ -67,6 +68,7 @@ pub const PROPERTIES: [&str; 45] = [
     "clocks change as the schedule says",
     "counts match the log",
     "cursors",
+    "dispatches go to executors that are online",
     "due ticks are settled",
     "each end starts what it is to start, once",
     "events reach those who watch",
@@ -103,6 +105,7 @@ pub const PROPERTIES: [&str; 45] = [
     "terms and votes never go back",
     "ticks are settled on time",
     "tombstones stay",
+    "unknown outcomes are not repeated",
     "what is to be attempted again is",
 ];
 

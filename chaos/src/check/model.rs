@@ -8,6 +8,7 @@ mod attempts;
 mod chains;
 mod endings;
 mod executions;
+mod executors;
 mod lines;
 mod settle;
 mod tasks;
@@ -22,6 +23,7 @@ use punctual::domain::task::{Chains, TaskSpec};
 use self::attempts::{AttemptCounts, AttemptPolicy};
 use self::chains::{ChainStart, ToldExecutions};
 pub use self::endings::TaskEnd;
+use self::executors::ReplayedExecutor;
 pub use self::lines::NextWait;
 
 /// A task in the model.
@@ -95,6 +97,16 @@ struct ReplayedExecution {
     then: Chains,
     /// The number of ends that led to it through chains.
     depth: u32,
+    /// An executor carries it out, if the definition says so.
+    by_executor: bool,
+    /// The executor of the current grant.
+    executor: Option<String>,
+    /// It has accepted.
+    accepted: bool,
+    /// Its executor's silence is waited for so long, in milliseconds.
+    lost_after: i64,
+    /// Attempts of unknown outcome.
+    unknown: u32,
     /// Whether it was asked to stop.
     stopping: bool,
     /// Whether it was first in all its lines at some index.
@@ -127,6 +139,7 @@ pub struct ReferenceModel {
     pub names: BTreeMap<String, u64>,
     calendars: BTreeMap<String, Calendar>,
     executions: BTreeMap<u64, ReplayedExecution>,
+    executors: BTreeMap<String, ReplayedExecutor>,
     /// Live sessions, with their node.
     pub sessions: BTreeMap<u64, u64>,
     working: BTreeSet<u64>,
@@ -230,6 +243,7 @@ impl ReferenceModel {
             }
         }
         self.judge_told();
+        self.judge_accepted(events);
         self.look_at_lines();
     }
 
@@ -264,13 +278,24 @@ impl ReferenceModel {
             Command::Retry(of) => self.retried(&of, answer),
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
-            Command::Start(start) => self.start(start, answer),
+            Command::Start(start) => self.start(start, None, answer),
+            Command::StartOn(start) => self.start_on(start, answer),
+            Command::Accept(of) => self.accept(of.execution.0, of.fence.0),
+            Command::Fail(of) => self.fail(&of),
+            Command::PutExecutor(put) => self.put_executor(put.info),
+            Command::ExecutorHeartbeat(of) => self.heartbeat(&of.id),
+            Command::ExecutorLiveness(of) => self.executor_liveness(&of.id, of.online),
+            Command::ExecutorStatus(set) => self.executor_status(&set.id, set.status),
+            Command::DeleteExecutor(named) => self.delete_executor(&named.name),
             Command::Return(of) => self.given_back(of.task.0, of.execution.0, of.fence.0),
             Command::Finish(of) => {
                 let (status, unknown) = (of.report.status, of.report.unknown);
                 self.reported(of.execution.0, of.fence.0, status, unknown);
             }
-            Command::Lose(of) => self.reported(of.execution.0, of.fence.0, Status::Lost, true),
+            Command::Lose(of) => {
+                self.judge_loss(of.execution.0);
+                self.reported(of.execution.0, of.fence.0, Status::Lost, true);
+            }
             Command::NodeUp(up) => {
                 if let Answer::Session(session) = answer {
                     self.node_up(up.node.0, session.0);

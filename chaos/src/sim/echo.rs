@@ -62,6 +62,9 @@ const fn comes_late(command: &Command) -> bool {
         command,
         Command::Settle(_)
             | Command::Start(_)
+            | Command::StartOn(_)
+            | Command::Accept(_)
+            | Command::Fail(_)
             | Command::Return(_)
             | Command::Finish(_)
             | Command::Lose(_)

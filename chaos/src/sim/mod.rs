@@ -9,6 +9,7 @@ mod clients;
 mod clocks;
 mod disk;
 mod echo;
+mod executors;
 mod nemesis;
 mod net;
 mod node;

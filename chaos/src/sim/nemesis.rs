@@ -270,5 +270,6 @@ pub async fn heal(world: &Arc<SimWorld>) {
         world.show_disk(index);
         world.start(index);
     }
+    world.common.executors.heal();
     world.history().note(None, HistoryEvent::Healed);
 }

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use super::actions::{self, ActionContext};
 use super::clocks::Clocks;
 use super::disk::MachineDisk;
+use super::executors::SimExecutors;
 use super::net::{Net, address};
 use super::plan::RunPlan;
 use crate::check::agreement::ReplicaAgreement;
@@ -48,6 +49,7 @@ pub struct Common {
     pub agreement: Arc<ReplicaAgreement>,
     pub net: Net,
     pub ends: Ends,
+    pub executors: Arc<SimExecutors>,
 }
 
 /// A machine.
@@ -133,6 +135,7 @@ fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> Eng
         dispatch_ttl: DISPATCH_TTL,
         activation_horizon: Millis(10_000),
         attempts_max: usize::MAX,
+        executors: super::executors::settings(),
         info: NodeInfo {
             name: format!("n{}", index + 1),
             hostname: format!("machine-{}", index + 1),
@@ -175,6 +178,8 @@ impl SimMachine {
             running: Arc::clone(&running),
         };
         exec.register("*", stage.function(index, number));
+        let executors = Arc::clone(&common.executors);
+        exec.simulate_executors(executors.answering(index, number, Arc::clone(&common.agreement)));
         let metrics = Metrics::new("sim");
         let (progress, saying) = watch::channel("starting".to_owned());
         let context = Arc::new(Context {

@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::plan::RunPlan;
 use super::world::SimWorld;
-use super::{SimArguments, clients, nemesis, operator, readers, stopped, story};
+use super::{SimArguments, clients, executors, nemesis, operator, readers, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// Time from the start of the nodes to the start of the clients.
@@ -112,6 +112,7 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
     }
     readers::begin(&world);
     sleep(WARM_UP).await;
+    executors::begin(&world);
     clients::set_up(&world).await;
     let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));
     let clients = clients::begin(&world);

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::clocks::Clocks;
 use super::disk::MachineDisk;
+use super::executors::SimExecutors;
 use super::net::Net;
 use super::node::{Alive, Common, SimMachine};
 use super::plan::RunPlan;
@@ -66,7 +67,8 @@ impl SimWorld {
             formats: Formats::SOFTWARE,
         });
         let machines = machines.collect();
-        let common = Common { plan, history, agreement, net, ends };
+        let executors = SimExecutors::new(seed, Arc::clone(&history));
+        let common = Common { plan, history, agreement, net, ends, executors };
         let world = Arc::new(Self {
             common,
             machines: Mutex::new(machines),

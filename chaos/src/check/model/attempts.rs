@@ -19,7 +19,7 @@ const AHEAD_MAX: i64 = 200;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttemptPolicy {
     retry: Retry,
-    at_least_once: bool,
+    pub(super) at_least_once: bool,
 }
 
 impl AttemptPolicy {
@@ -64,6 +64,7 @@ impl ReferenceModel {
     pub(super) fn end_attempt(&mut self, id: u64, status: Status, unknown: bool) {
         let stamp = self.stamp;
         let Some(one) = self.executions.get_mut(&id) else { return };
+        one.unknown += u32::from(unknown);
         let task = self.tasks.get(&one.task);
         let deleted = task.is_some_and(|task| task.deleted);
         let cancelled = one.tick.is_some() && task.is_some_and(|task| task.cancelled.is_some());

@@ -4,6 +4,7 @@ use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::{OfExecution, Start};
 use punctual::domain::machine::record::Status;
 
+use super::executors;
 use super::{
     AttemptCounts, AttemptPolicy, ReferenceModel, ReplayedExecution, ReplayedGrant, ReplayedTask,
 };
@@ -44,6 +45,11 @@ impl ReferenceModel {
                 .and_then(|task| Some(task.spec.as_ref()?.then.clone()))
                 .unwrap_or_default(),
             depth: 0,
+            by_executor: executors::needed(self.tasks.get(&key)),
+            executor: None,
+            accepted: false,
+            lost_after: executors::lost_after(self.tasks.get(&key)),
+            unknown: 0,
             stopping: false,
             was_next: false,
             ended: false,
@@ -105,7 +111,8 @@ impl ReferenceModel {
         self.grants.insert(fence, grant);
     }
 
-    pub(super) fn start(&mut self, start: Start, answer: &Answer) {
+    /// A grant, of an attempt that this executor carries out, if there is one.
+    pub(super) fn start(&mut self, start: Start, executor: Option<&str>, answer: &Answer) {
         self.session("sessions", start.session.0, "a start");
         let Answer::Execution { execution, fence: Some(fence), .. } = answer else { return };
         let id = execution.0;
@@ -126,7 +133,11 @@ impl ReferenceModel {
             self.judge_attempt(id);
             self.attempted(id);
         }
+        self.judge_executor(id, executor, again.is_some());
         self.grant(id, fence.0, start.session.0, false);
+        if let Some(one) = self.executions.get_mut(&id) {
+            one.executor = executor.map(str::to_owned);
+        }
     }
 
     /// Whether an execution waits for its task or for the scheduler.
@@ -147,6 +158,7 @@ impl ReferenceModel {
             return false;
         }
         execution.granted = None;
+        execution.accepted = false;
         true
     }
 
@@ -215,7 +227,10 @@ impl ReferenceModel {
             self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
         for gone in former {
             self.sessions.remove(&gone);
-            let held = |one: &ReplayedExecution| one.granted.is_some_and(|(_, of)| of == gone);
+            let accepted = |one: &&ReplayedExecution| one.accepted && one.held_by(gone);
+            let accepted = self.executions.values().filter(accepted).count();
+            (0..accepted).for_each(|_| self.judge(executors::OUTLIVE));
+            let held = |one: &ReplayedExecution| !one.accepted && one.held_by(gone);
             let held = self.executions.iter().filter(|(_, one)| !one.ended && held(one));
             // Sorted by task in table order: the lower half of a key is the position in the table.
             let mut held: Vec<(u64, u64)> =

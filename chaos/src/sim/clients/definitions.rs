@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::SimClient;
 use crate::check::history::ClientRequest;
-use crate::sim::actions;
 use crate::sim::plan::Focus;
 use crate::sim::random::SeededRandom;
+use crate::sim::{actions, executors};
 
 /// The groups, each with the limit that most tasks name.
 const GROUPS: [(&str, u64); 3] = [("red", 1), ("green", 2), ("blue", 2)];
@@ -84,7 +84,20 @@ impl SimClient {
             self.end(&mut body, task);
         }
         self.attempts(&mut body, task);
+        self.carrier(&mut body, task);
         body
+    }
+
+    /// Whether executors carry a task out: the same in all definitions of a name.
+    fn carrier(&self, body: &mut Value, task: &str) {
+        let seed = self.world.common.plan.seed;
+        let mut random = SeededRandom::of(seed, &format!("carrier of {task}"));
+        if random.chance(250) {
+            let all = ["round_robin", "weighted_round_robin", "random", "sticky", "least_loaded"];
+            let balance = all[random.index(all.len())];
+            let names = [executors::NAME];
+            body["action"] = json!({"executor": {"balance": balance, "names": names}});
+        }
     }
 
     /// Whether and how executions are attempted again: the same in all definitions of a name.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::rows;
 pub use super::rows::*;
-use crate::domain::ids::{Fence, Revision, SessionId};
+use crate::domain::executor::ExecutorRecord;
+use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::EventObject;
@@ -13,7 +14,7 @@ use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, Status, TaskProgress,
+    Attempt, Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, Status, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{AfterRun, TaskSpec};
@@ -104,7 +105,30 @@ pub fn follow() -> bool {
 }
 
 pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {
-    if bug!("old-fence-accepted") { Ok(()) } else { rows::report_fence(execution, fence) }
+    let accepted = execution.attempt.as_ref().is_some_and(|one| one.accepted_at().is_some());
+    let any = bug!("old-fence-accepted") || (bug!("stale-callback-accepted") && accepted);
+    if any { Ok(()) } else { rows::report_fence(execution, fence) }
+}
+
+pub fn end_session(execution: &Execution, node: NodeId) -> bool {
+    let accepted = |one: &Attempt| one.node == node && one.accepted_at().is_some();
+    let runs = execution.status == Status::Running;
+    let ends = runs && execution.attempt.as_ref().is_some_and(accepted);
+    rows::end_session(execution, node) || (bug!("node-up-ends-accepted") && ends)
+}
+
+pub fn executor(executor: &ExecutorRecord, in_flight: u32, holds: bool) -> Result<(), Refusal> {
+    let any = bug!("dispatch-to-offline");
+    if any { Ok(()) } else { rows::executor(executor, in_flight, holds) }
+}
+
+pub fn executor_lost(
+    executor: Option<&ExecutorRecord>,
+    lost_after: Millis,
+    stamp: Timestamp,
+) -> Option<&'static str> {
+    let lost_after = if bug!("silence-not-awaited") { Millis(0) } else { lost_after };
+    rows::executor_lost(executor, lost_after, stamp)
 }
 
 pub fn add_unmarked(live: &LiveRecord) -> Result<(), Refusal> {
