@@ -35,6 +35,14 @@ struct OpenChoice {
     executor: Arc<str>,
 }
 
+/// The open choices of a task.
+#[derive(Clone, Debug)]
+struct TaskChoices {
+    count: u64,
+    /// The newest.
+    last: Arc<str>,
+}
+
 /// An execution for which no executor is there.
 #[derive(Clone, Copy, Debug)]
 struct StarvingExecution {
@@ -55,6 +63,9 @@ struct Circuit {
 #[derive(Debug, Default)]
 pub(super) struct ExecutorChoices {
     open: BTreeMap<ExecutionId, OpenChoice>,
+    /// How many of these each executor has.
+    by_executor: BTreeMap<Arc<str>, u32>,
+    by_task: BTreeMap<TaskKey, TaskChoices>,
     starving: BTreeMap<ExecutionId, StarvingExecution>,
     circuits: BTreeMap<Arc<str>, Circuit>,
 }
@@ -96,12 +107,10 @@ impl ExecutorChoices {
         };
         let candidates: Vec<ExecutorCandidate<'_>> =
             executors.iter().map(|one| self.candidate(one, action, view)).collect();
-        let mine = self.open.values().filter(|open| open.task == task.key);
-        let dispatched = task.live.dispatched.as_deref();
+        let (dispatched, open) = (task.live.dispatched.as_deref(), self.by_task.get(&task.key));
         let count = dispatched.map_or(0, |done| done.count);
-        let count = count.saturating_add(u64::try_from(mine.clone().count()).unwrap_or(u64::MAX));
-        let last = mine.last().map(|open| &open.executor);
-        let last = last.or_else(|| dispatched.map(|done| &done.last));
+        let count = count.saturating_add(open.map_or(0, |open| open.count));
+        let last = open.map(|open| &open.last).or_else(|| dispatched.map(|done| &done.last));
         let number = execution.attempt.as_ref().map_or(0, |attempt| attempt.number);
         let seed = execution.id.0 ^ u64::from(number).rotate_right(16);
         let strategy = action.map_or("round_robin", |action| &action.balance);
@@ -117,8 +126,7 @@ impl ExecutorChoices {
     ) -> ExecutorCandidate<'a> {
         let info = &executor.info;
         let own = action.and_then(|action| action.weights.get(&info.id));
-        let open = self.open.values().filter(|open| *open.executor == *info.id).count();
-        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        let open = self.by_executor.get(info.id.as_str()).copied().unwrap_or(0);
         ExecutorCandidate {
             id: &info.id,
             weight: own.copied().unwrap_or(info.weight),
@@ -129,22 +137,44 @@ impl ExecutorChoices {
 
     /// An execution is asked for with this executor.
     pub fn asked(&mut self, one: &WaitingExecution, executor: Arc<str>) {
-        self.starving.remove(&one.execution);
+        self.forget(one.execution);
+        *self.by_executor.entry(Arc::clone(&executor)).or_insert(0) += 1;
+        let last = Arc::clone(&executor);
+        let of_task = self
+            .by_task
+            .entry(one.task)
+            .or_insert_with(|| TaskChoices { count: 0, last: Arc::clone(&last) });
+        of_task.count += 1;
+        of_task.last = last;
         self.open.insert(one.execution, OpenChoice { task: one.task, executor });
     }
 
     /// Nothing is under way for an execution any more, or it is in the state.
     pub fn forget(&mut self, execution: ExecutionId) {
-        self.open.remove(&execution);
         self.starving.remove(&execution);
+        let Some(OpenChoice { task, executor }) = self.open.remove(&execution) else { return };
+        if let Some(count) = self.by_executor.get_mut(&executor) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_executor.remove(&executor);
+            }
+        }
+        if let Some(of_task) = self.by_task.get_mut(&task) {
+            of_task.count -= 1;
+            if of_task.count == 0 {
+                self.by_task.remove(&task);
+            }
+        }
     }
 
     /// Forgets the choices that the state shows.
     pub fn prune(&mut self, view: &EngineView<'_>) {
-        self.open.retain(|execution, open| {
-            let found = view.execution(open.task, *execution);
-            found.is_some_and(|found| found.status == Status::Pending)
+        let shown = self.open.iter().filter(|(execution, open)| {
+            let found = view.execution(open.task, **execution);
+            found.is_none_or(|found| found.status != Status::Pending)
         });
+        let shown: Vec<ExecutionId> = shown.map(|(execution, _)| *execution).collect();
+        shown.into_iter().for_each(|execution| self.forget(execution));
     }
 
     /// No executor is there for an execution. True: it has waited for so long that it fails.

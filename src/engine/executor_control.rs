@@ -7,6 +7,7 @@ use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::machine::command::{Command, Finish, OfFence};
 use crate::domain::machine::record::{Report, Status};
 use crate::exec::{ExecutorTarget, executor};
+use crate::telemetry::line::one_line;
 
 use super::context::EngineContext;
 use super::node_actor::{NodeMsg, NodeState};
@@ -39,6 +40,12 @@ impl NodeState {
                         let _gone = node.send_message(NodeMsg::Probed(id, found));
                     }
                     ProbeDo::Tell(found) => {
+                        let (executor, reason) = (&found.id, one_line(&found.reason));
+                        if found.online {
+                            tracing::info!(executor, "the executor answers again");
+                        } else {
+                            tracing::warn!(executor, "the executor does not answer: {reason}");
+                        }
                         context.propose(&[Command::ExecutorLiveness(found)]).await;
                     }
                 }
