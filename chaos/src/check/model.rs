@@ -279,14 +279,6 @@ impl ReferenceModel {
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, None, answer),
-            Command::StartOn(start) => self.start_on(start, answer),
-            Command::Accept(of) => self.accept(of.execution.0, of.fence.0),
-            Command::Fail(of) => self.fail(&of),
-            Command::PutExecutor(put) => self.put_executor(put.info),
-            Command::ExecutorHeartbeat(of) => self.heartbeat(&of.id),
-            Command::ExecutorLiveness(of) => self.executor_liveness(&of.id, of.online),
-            Command::ExecutorStatus(set) => self.executor_status(&set.id, set.status),
-            Command::DeleteExecutor(named) => self.delete_executor(&named.name),
             Command::Return(of) => self.given_back(of.task.0, of.execution.0, of.fence.0),
             Command::Finish(of) => {
                 let (status, unknown) = (of.report.status, of.report.unknown);
@@ -333,6 +325,7 @@ impl ReferenceModel {
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
             | Command::TakeKey(_) => {}
+            other => self.executor_command(other, answer),
         }
         self.end_tasks();
     }

@@ -15,6 +15,7 @@ use punctual::domain::machine::command::{Finish, OfExecutor, PutExecutor};
 use punctual::domain::machine::record::{Report, Status};
 use punctual::domain::machine::{Command, envelope};
 use punctual::domain::time::{Millis, Timestamp};
+use punctual::exec::Exec;
 use punctual::exec::executor::{ExecutorCall, ExecutorCallFailure, SimulatedExecutors};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -137,17 +138,19 @@ impl SimExecutors {
         self.executors.lock().iter_mut().for_each(|executor| executor.down = false);
     }
 
-    /// What answers the requests of a process.
-    pub fn answering(
-        self: Arc<Self>,
-        node: usize,
-        process: u64,
-        agreement: Arc<ReplicaAgreement>,
-    ) -> SimulatedExecutors {
-        Arc::new(move |call| {
-            let (this, agreement) = (Arc::clone(&self), Arc::clone(&agreement));
+    /// Answers the requests of a process from now on.
+    pub fn attach(
+        self: &Arc<Self>,
+        exec: &Exec,
+        (node, process): (usize, u64),
+        agreement: &Arc<ReplicaAgreement>,
+    ) {
+        let (this, agreement) = (Arc::clone(self), Arc::clone(agreement));
+        let answering: SimulatedExecutors = Arc::new(move |call| {
+            let (this, agreement) = (Arc::clone(&this), Arc::clone(&agreement));
             Box::pin(async move { this.answer(node, process, &agreement, call).await })
-        })
+        });
+        exec.simulate_executors(answering);
     }
 
     fn is_down(&self, executor: usize) -> bool {

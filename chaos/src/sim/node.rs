@@ -178,8 +178,7 @@ impl SimMachine {
             running: Arc::clone(&running),
         };
         exec.register("*", stage.function(index, number));
-        let executors = Arc::clone(&common.executors);
-        exec.simulate_executors(executors.answering(index, number, Arc::clone(&common.agreement)));
+        common.executors.attach(&exec, (index, number), &common.agreement);
         let metrics = Metrics::new("sim");
         let (progress, saying) = watch::channel("starting".to_owned());
         let context = Arc::new(Context {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ const CLAIMS_MIN: u64 = 40;
 const SPIN: Duration = Duration::from_secs(20);
 
 static PULSE: AtomicU64 = AtomicU64::new(0);
+/// Whether virtual time has ended, and the run is judged.
+static ENDED: AtomicBool = AtomicBool::new(false);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The result of a run.
@@ -70,6 +72,7 @@ pub fn one(arguments: &SimArguments) -> ExitCode {
         }
     };
     let (world, ended) = runtime.block_on(live(plan));
+    ENDED.store(true, Ordering::Relaxed);
     let outcome = weigh(world, ended);
     let code = print(arguments, &outcome);
     // The world is not dropped, to save time.
@@ -85,6 +88,9 @@ fn watch(arguments: SimArguments) {
         loop {
             std::thread::sleep(SPIN);
             let now = PULSE.load(Ordering::Relaxed);
+            if ENDED.load(Ordering::Relaxed) {
+                return;
+            }
             if now == seen {
                 println!("violation 0 no spin: virtual time stands still near {} s", now / 10);
                 println!("again: {}", again(&arguments));

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use punctual::domain::executor::{ExecutorInfo, ExecutorStatus};
 use punctual::domain::machine::command::{FailPending, Start, StartOn};
 use punctual::domain::machine::record::Status;
-use punctual::domain::machine::{Answer, Event, EventObject};
+use punctual::domain::machine::{Answer, Command, Event, EventObject};
 use punctual::domain::task::Action;
 
 use super::{ReferenceModel, ReplayedExecution, ReplayedTask};
@@ -59,7 +59,22 @@ impl ReplayedExecution {
 }
 
 impl ReferenceModel {
-    pub(super) fn put_executor(&mut self, info: ExecutorInfo) {
+    /// A command about executors, or about what they carry out.
+    pub(super) fn executor_command(&mut self, command: Command, answer: &Answer) {
+        match command {
+            Command::StartOn(start) => self.start_on(start, answer),
+            Command::Accept(of) => self.accept(of.execution.0, of.fence.0),
+            Command::Fail(of) => self.fail(&of),
+            Command::PutExecutor(put) => self.put_executor(put.info),
+            Command::ExecutorHeartbeat(of) => self.heartbeat(&of.id),
+            Command::ExecutorLiveness(of) => self.executor_liveness(&of.id, of.online),
+            Command::ExecutorStatus(set) => self.executor_status(&set.id, set.status),
+            Command::DeleteExecutor(named) => self.delete_executor(&named.name),
+            _ => {}
+        }
+    }
+
+    fn put_executor(&mut self, info: ExecutorInfo) {
         let former = self.executors.get(&info.id).map(|former| former.status);
         let status = match former {
             Some(ExecutorStatus::Maintenance) => ExecutorStatus::Maintenance,
@@ -74,13 +89,13 @@ impl ReferenceModel {
         self.executors.insert(info.id, executor);
     }
 
-    pub(super) fn heartbeat(&mut self, id: &str) {
+    fn heartbeat(&mut self, id: &str) {
         if self.executors.get(id).is_some_and(|executor| !executor.probed) {
             self.executor_liveness(id, true);
         }
     }
 
-    pub(super) fn executor_liveness(&mut self, id: &str, online: bool) {
+    fn executor_liveness(&mut self, id: &str, online: bool) {
         let stamp = self.stamp;
         let Some(executor) = self.executors.get_mut(id) else { return };
         let (from, to) = match online {
@@ -93,7 +108,7 @@ impl ReferenceModel {
         }
     }
 
-    pub(super) fn executor_status(&mut self, id: &str, status: ExecutorStatus) {
+    fn executor_status(&mut self, id: &str, status: ExecutorStatus) {
         let stamp = self.stamp;
         let Some(executor) = self.executors.get_mut(id) else { return };
         executor.status = status;
@@ -105,7 +120,7 @@ impl ReferenceModel {
     }
 
     /// An executor was removed; what it had is lost, task by task.
-    pub(super) fn delete_executor(&mut self, id: &str) {
+    fn delete_executor(&mut self, id: &str) {
         self.executors.remove(id);
         let lost = self.executions.iter().filter(|(_, one)| one.runs_on(id));
         let mut lost: Vec<(u64, u64)> = lost.map(|(id, one)| (one.task, *id)).collect();
@@ -118,7 +133,7 @@ impl ReferenceModel {
         }
     }
 
-    pub(super) fn start_on(&mut self, start: StartOn, answer: &Answer) {
+    fn start_on(&mut self, start: StartOn, answer: &Answer) {
         let StartOn { task, execution, session, executor, again } = start;
         self.start(Start { task, execution, session, again }, Some(&executor), answer);
     }
@@ -133,7 +148,9 @@ impl ReferenceModel {
         let Some(executor) = executor else { return };
         self.judge(ONLINE);
         let holds = again && one.runs_on(executor);
-        let has = self.executions.values().filter(|one| one.runs_on(executor)).count();
+        let live = self.tasks.values().flat_map(|task| &task.live);
+        let has = live.filter_map(|id| self.executions.get(id));
+        let has = has.filter(|one| one.runs_on(executor)).count();
         let others = has - usize::from(holds);
         let known = self.executors.get(executor);
         let takes = known
@@ -150,7 +167,7 @@ impl ReferenceModel {
         }
     }
 
-    pub(super) fn accept(&mut self, id: u64, fence: u64) {
+    fn accept(&mut self, id: u64, fence: u64) {
         self.judge("fences");
         let current = self
             .executions
@@ -163,7 +180,7 @@ impl ReferenceModel {
     }
 
     /// An attempt that could not be granted has failed.
-    pub(super) fn fail(&mut self, fail: &FailPending) {
+    fn fail(&mut self, fail: &FailPending) {
         self.session("sessions", fail.session.0, "a failure");
         let id = fail.execution.0;
         let Some(one) = self.executions.get_mut(&id) else { return };
@@ -210,3 +227,6 @@ impl ReferenceModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,6 +171,16 @@ fn ended() -> Report {
     }
 }
 
+fn genesis() -> Genesis {
+    Genesis {
+        id: 0x0123_4567_89AB_CDEF_0011_2233_4455_6677,
+        name: "punctual".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+        scheduler: true,
+        callback_key: 0x5EC2 << 100,
+    }
+}
+
 /// One command of every kind, in the order of their numbers.
 pub(super) fn commands() -> Vec<Command> {
     let name = || "nightly-report".to_owned();
@@ -179,13 +189,7 @@ pub(super) fn commands() -> Vec<Command> {
     let (session, node) = (SessionId(3), NodeId::new(1, 1));
     let grant = OfFence { task, execution, fence };
     vec![
-        Command::Genesis(Genesis {
-            id: 0x0123_4567_89AB_CDEF_0011_2233_4455_6677,
-            name: "punctual".to_owned(),
-            timezone: "Europe/Berlin".to_owned(),
-            scheduler: true,
-            callback_key: 0x5EC2 << 100,
-        }),
+        Command::Genesis(genesis()),
         Command::Put(Box::new(Put {
             mode: PutMode::Update { if_match: Some(Revision(40)) },
             spec: spec(),
