@@ -164,6 +164,7 @@ impl Node {
                 loopback: config.http.listen.ip().is_loopback(),
                 task_series: config.metrics.tasks,
                 bench: builder.bench.clone(),
+                executor_secret: config.executors.secret.clone(),
             },
         });
         let (stop, stopping) = watch::channel(false);
@@ -474,7 +475,7 @@ impl UpperLayers {
             dispatch_ttl: config.limits.dispatch_ttl,
             activation_horizon: config.limits.activation_horizon,
             attempts_max: Budget::of_process().attempts,
-            executors: config.executors.clone(),
+            executors: listeners::executors(config, self.http),
             info: NodeInfo {
                 name: config.node.name(),
                 hostname,

@@ -11,15 +11,14 @@ use super::tasks::created;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::record::Status;
 use crate::dto::Message;
-use crate::ops::executions::{self, ClaimEnd, ExecutionFilter};
+use crate::exec::executor::ResultText;
+use crate::ops::callbacks::{self, Callback};
+use crate::ops::executions::{self, ExecutionFilter};
 use crate::ops::{OpError, nodes, views, words};
 
 /// `GET /executions`: newest first.
 pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let params = &read.params;
-    if params.get("executor_id").is_some() {
-        return Err(OpError::not_supported("executors"));
-    }
     let page = page(params)?;
     let before = executions::before(&page)?;
     let view = read.view().await?;
@@ -29,6 +28,7 @@ pub(super) async fn list(read: ReadRequest) -> HandlerResult {
         task: params.get("task_id").map(str::to_owned),
         node: node.transpose().map_err(unknown)?,
         status: params.word("status", &words::STATUSES)?,
+        executor: params.get("executor_id").map(str::to_owned),
         failed: params.flag("failed")?,
     };
     read.context.scans.run(move || ok(&view, executions::list(&view, &filter, &page, before))).await
@@ -76,31 +76,27 @@ pub(super) async fn dismiss(PathSegment(id): PathSegment, write: WriteRequest) -
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
 pub(super) async fn callback(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     let in_query = write.params.number("fence", 0..=u64::MAX)?;
+    let key = write.params.get("key").map(str::to_owned);
     let known = ["execution_id", "fence", "status", "result", "logs", "end_time"];
     let fields = BodyFields::of(Some(write.body()?), &known)?;
     let status = fields.need("status").word("status", &["success", "failed", "timeout"]);
-    let logs = fields.text("logs").unwrap_or_default().to_owned();
     let fence = in_query.or(fields.number("fence", 0..=u64::MAX));
-    if fields.text("execution_id").is_some_and(|named| named != id) {
+    let named = match fields.get("execution_id") {
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => fields.text("execution_id").map(str::to_owned),
+    };
+    if named.is_some_and(|named| named != id) {
         let message = "names another execution than the path";
         fields.refuse("/execution_id", ErrorCode::Conflict, message);
     }
-    let detail = fields.get("result").map(shown).unwrap_or_default();
+    let text = ResultText::new(fields.get("result"), fields.get("logs"));
     fields.done()?;
     let status = match status {
         Some("success") => Status::Success,
         Some("timeout") => Status::Timeout,
         _ => Status::Failed,
     };
-    let end = ClaimEnd { fence, status, detail, logs };
-    let view = executions::end(&write.caller, &id, end).await?;
+    let callback = Callback { fence, key, signed: write.signed.clone(), status, text };
+    let view = callbacks::end(&write.caller, &id, &callback).await?;
     Ok(ok(&view, Message { message: "callback processed".to_owned() }))
-}
-
-/// A result as the record keeps it.
-fn shown(result: &Value) -> String {
-    match result {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::parse_json;
+use crate::exec::executor::{SIGNATURE_HEADER, SignatureError, verify};
 
 use super::fields::BodyFields;
 use super::params::{Params, idempotency_key, if_match};
@@ -73,6 +74,8 @@ pub(super) struct WriteRequest {
     pub params: Params,
     /// The body. `None` if it is empty.
     pub body: Option<Value>,
+    /// What its signature is worth; none: callbacks are not to be signed.
+    pub signed: Option<Result<(), SignatureError>>,
 }
 
 impl WriteRequest {
@@ -94,10 +97,11 @@ impl WriteRequest {
         let key = idempotency_key(&parts.headers)?.map(str::to_owned);
         let bytes = read_body(&parts.headers, body, max).await?;
         let request = hash(&parts, &bytes);
+        let signed = signed(context, &parts.headers, &bytes);
         let (context, fresh) = (Arc::clone(context), params.freshness()?);
         let caller = Caller { context, fresh, if_match, key, request };
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self { caller, params, body: None });
+            return Ok(Self { caller, params, body: None, signed });
         }
         check_type(&parts.headers)?;
         let parse = move || {
@@ -108,7 +112,7 @@ impl WriteRequest {
         // Parsing a large body takes long, so it does not run on the async threads.
         let value =
             if max > BODY_BYTES_MAX { caller.context.scans.run(parse).await?? } else { parse()? };
-        Ok(Self { caller, params, body: Some(value) })
+        Ok(Self { caller, params, body: Some(value), signed })
     }
 }
 
@@ -170,6 +174,18 @@ impl FromRequestParts<Arc<Context>> for PathSegment {
         let name = params.iter().next().map_or_else(last, |(_, name)| name);
         Ok(Self(name.to_owned()))
     }
+}
+
+/// What the signature of a body is worth; none: this node has no secret to check it by.
+fn signed(
+    context: &Context,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Result<(), SignatureError>> {
+    let secret = context.settings.executor_secret.as_ref()?;
+    let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
+    let now = u64::try_from(context.clock.now().0 / 1_000).unwrap_or(0);
+    Some(verify(secret.expose(), signature, body, now))
 }
 
 /// JSON, however it is called.

@@ -15,6 +15,7 @@ mod cluster;
 mod compat;
 mod error;
 mod executions;
+mod executors;
 mod extract;
 mod fields;
 mod frame;

@@ -181,6 +181,9 @@ codes! {
     /// A line of the task is full.
     NoRoom = "no_room", 409,
         "Wait until an execution of the task or of its group has ended.";
+    /// A node carries the execution out, so nobody calls back.
+    NotCalledBack = "not_called_back", 409,
+        "Stop the execution instead, or wait for its end.";
     /// It is too early for this.
     NotDue = "not_due", 409,
         "Ask again when the tick is due.";

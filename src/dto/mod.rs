@@ -11,6 +11,7 @@ mod cluster;
 mod compat;
 mod error;
 mod execution;
+mod executor;
 mod list;
 mod node;
 mod preview;
@@ -36,6 +37,10 @@ pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
     AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView,
     OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, QueueView,
+};
+pub use self::executor::{
+    DeclaredTaskView, ExecutorHead, ExecutorRegistered, ExecutorRemoved, ExecutorStatusRequest,
+    ExecutorView, RegisterRequest,
 };
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;

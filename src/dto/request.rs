@@ -35,13 +35,14 @@ pub struct ClaimRequest {
     pub tick: Rfc3339,
 }
 
-/// The end of a claimed execution.
+/// The end of an execution that a caller claimed, or that an executor was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallbackRequest {
     /// The execution, as in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
-    /// The fence of the claim, unless it is a parameter.
+    /// The fence of the attempt, unless it is a parameter. An executor may leave it out while there
+    /// has been one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<u64>,
     /// How it ended.
@@ -50,9 +51,9 @@ pub struct CallbackRequest {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// What it printed.
+    /// What it printed, as text or as a list of texts; the last KiB is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub logs: Option<String>,
+    pub logs: Option<Value>,
     /// When it ended; the time of the request counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Value>,

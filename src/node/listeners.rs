@@ -1,8 +1,21 @@
 //! Follows the members for those parts that must know where the cluster listens.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use tokio::sync::watch;
+
+use crate::config::{Config, ExecutorSettings};
+
+/// The settings for executors, with the URL under which they reach this node where the settings do
+/// not tell its port.
+pub(super) fn executors(config: &Config, http: Option<SocketAddr>) -> ExecutorSettings {
+    let mut settings = config.executors.clone();
+    if settings.callback_base.is_none() && config.http.listen.port() == 0 {
+        settings.callback_base = http.map(|addr| format!("http://{addr}"));
+    }
+    settings
+}
 
 /// Hands a list on, and each that takes its place.
 pub(super) async fn hand_on<T>(

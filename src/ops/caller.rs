@@ -174,7 +174,9 @@ impl Caller {
             | Command::Resume(_)
             | Command::Cancel(_)
             | Command::PutCalendar(_)
-            | Command::DeleteCalendar(_) => true,
+            | Command::DeleteCalendar(_)
+            | Command::ExecutorStatus(_)
+            | Command::DeleteExecutor(_) => true,
             _ => false,
         };
         if bound || matches!(self.if_match, IfMatch::Any) {

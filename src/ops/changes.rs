@@ -34,6 +34,15 @@ pub(crate) fn line(command: &Command) -> Option<String> {
         Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
         Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
         Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),
+        Command::PutExecutor(put) => format!("executor {} was registered", put.info.id),
+        Command::ExecutorStatus(set) if set.reason.is_empty() => {
+            format!("executor {} was set to {}", set.id, set.status.word())
+        }
+        Command::ExecutorStatus(set) => {
+            let reason = one_line(&set.reason);
+            format!("executor {} was set to {}: {reason}", set.id, set.status.word())
+        }
+        Command::DeleteExecutor(named) => format!("executor {} was deleted", named.name),
         // These every node tells, or nobody looks for.
         _ => return None,
     })

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::config::Secret;
 use crate::consensus::{Consensus, ProposalAnswers};
 use crate::domain::assign::Members;
 use crate::domain::error_code::ErrorCode;
@@ -25,7 +26,7 @@ use crate::ops::scans::Scans;
 use crate::ops::streams::Streams;
 
 /// Who the log says sent what came by this interface, as long as there are no tokens.
-const PRINCIPAL: &str = "api";
+pub(super) const PRINCIPAL: &str = "api";
 
 /// What the routes are given.
 pub struct Context {
@@ -72,6 +73,8 @@ pub struct ApiSettings {
     pub loopback: bool,
     /// Tasks that have metrics of their own.
     pub task_series: usize,
+    /// By which callbacks are to be signed; none: they are not.
+    pub executor_secret: Option<Secret>,
     /// What the routes that measure tell of; none: they are closed.
     pub bench: Option<super::Starts>,
 }
@@ -171,11 +174,6 @@ impl Context {
             None => problem,
         }
     }
-}
-
-/// Appends a command of a request to those that travel together.
-pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<IdempotencyKey<'_>>) {
-    envelope::pack(out, command, PRINCIPAL, key);
 }
 
 /// A frozen state, and what is asked of it together with it.

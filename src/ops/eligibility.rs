@@ -90,9 +90,9 @@ pub(crate) fn check(
         return Ok(());
     }
     let message = format!(
-        "is missing, and nothing would carry the task out: give it an action (http or shell), \
-         register a function `{}` on a node, or make its schedule manual, for callers who claim \
-         its ticks",
+        "is missing, and nothing would carry the task out: give it an action (http, shell or \
+         executor), register an executor that declares it, or a function `{}` on a node, or make \
+         its schedule manual, for callers who claim its ticks",
         spec.name
     );
     Err(spec::BodyProblem { pointer: "/action".to_owned(), code: ErrorCode::NoHandler, message })

@@ -1,4 +1,4 @@
-//! Executions: found, stopped, repeated, ended by their claimers.
+//! Executions: found, stopped, repeated. `callbacks.rs` ends them.
 
 use std::sync::Arc;
 
@@ -7,13 +7,11 @@ use super::lists::PageRequest;
 use super::tasks::trigger;
 use super::{Caller, OpAnswer, OpError, stats, views, words};
 use crate::domain::error_code::ErrorCode;
-use crate::domain::ids::{ExecutionId, Fence, NodeId};
-use crate::domain::machine::command::{Finish, OfExecution};
-use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
-use crate::domain::machine::record::{Execution, Report, Status, Trigger};
+use crate::domain::ids::{ExecutionId, NodeId};
+use crate::domain::machine::command::OfExecution;
+use crate::domain::machine::record::{Execution, Status};
 use crate::domain::machine::{Command, Refusal, Task};
 use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView, ListView, StatsView};
-use crate::telemetry::metrics::Metrics;
 
 /// Which executions are asked for.
 pub(crate) struct ExecutionFilter {
@@ -23,6 +21,8 @@ pub(crate) struct ExecutionFilter {
     pub status: Option<&'static str>,
     /// With an attempt on this node.
     pub node: Option<NodeId>,
+    /// With an attempt on this executor.
+    pub executor: Option<String>,
     /// Those that failed and were not dismissed.
     pub failed: bool,
 }
@@ -30,9 +30,13 @@ pub(crate) struct ExecutionFilter {
 impl ExecutionFilter {
     fn fits(&self, execution: &Execution) -> bool {
         let ran_on = |node| views::attempts(execution).any(|attempt| attempt.node == node);
+        let given_to = |id: &str| {
+            views::attempts(execution).any(|attempt| views::executor_of(attempt) == Some(id))
+        };
         let failed = matches!(execution.status, Status::Failed | Status::Timeout | Status::Lost);
         self.status.is_none_or(|status| words::status(execution.status) == status)
             && self.node.is_none_or(ran_on)
+            && self.executor.as_deref().is_none_or(given_to)
             && (!self.failed || (failed && !execution.dismissed()))
     }
 }
@@ -155,73 +159,4 @@ fn changed(caller: &Caller, id: &str) -> Result<OpAnswer<ExecutionChanged>, OpEr
         Err(_) => ExecutionNow::Gone { id: id.to_owned() },
     };
     Ok(OpAnswer::of(view, ExecutionChanged { execution, warnings: Vec::new() }))
-}
-
-/// What who carried a claim out tells of its end.
-pub(crate) struct ClaimEnd {
-    /// The fence of the claim.
-    pub fence: Option<u64>,
-    /// How it ended.
-    pub status: Status,
-    /// What came of it.
-    pub detail: String,
-    /// What it printed.
-    pub logs: String,
-}
-
-/// Ends an execution that a caller claimed.
-///
-/// # Errors
-/// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.
-pub(crate) async fn end(caller: &Caller, id: &str, end: ClaimEnd) -> Result<StateView, OpError> {
-    let metrics = &caller.context.metrics;
-    let told = caller.answer(|view| {
-        let (task, execution) = find(view, id)?;
-        let told = (end.status, end.detail, end.logs.as_str());
-        let finish = finish(view, (task, execution), end.fence, told, metrics)?;
-        Ok(finish.map(|finish| Command::Finish(Box::new(finish))))
-    });
-    told.await?;
-    caller.context.here()
-}
-
-/// The report of a claim's end; none: the same was told before.
-fn finish(
-    view: &StateView,
-    (task, execution): (&Task, &Execution),
-    fence: Option<u64>,
-    (status, detail, logs): (Status, String, &str),
-    metrics: &Metrics,
-) -> Result<Option<Finish>, OpError> {
-    if execution.trigger != Trigger::Claim {
-        return Err(OpError::not_supported("callbacks of executions that no caller claimed"));
-    }
-    let Some(fence) = fence.map(Fence) else {
-        let problem = OpError::new(ErrorCode::FenceRequired, "the fence of the claim is missing");
-        return Err(problem.advise("Give it as ?fence= or in the body."));
-    };
-    let attempt = execution.attempt.as_ref().filter(|attempt| attempt.fence == fence);
-    let Some(attempt) = attempt else {
-        metrics.reports_refused.inc();
-        return Err(Refusal::StaleFence.into());
-    };
-    if execution.status.ended() {
-        // Told again by one who did not hear the answer.
-        let same = execution.status == status;
-        return if same { Ok(None) } else { Err(Refusal::ExecutionEnded.into()) };
-    }
-    let mut detail = detail;
-    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES));
-    let tail = logs.ceil_char_boundary(logs.len().saturating_sub(TAIL_BYTES));
-    let report = Report {
-        status,
-        unknown: false,
-        started_at: Some(attempt.granted_at),
-        ended_at: view.now.max(attempt.granted_at),
-        exit_code: None,
-        http_status: None,
-        detail,
-        tail: logs.get(tail..).unwrap_or_default().as_bytes().to_vec(),
-    };
-    Ok(Some(Finish { task: task.key, execution: execution.id, fence, report }))
 }

@@ -7,6 +7,7 @@
 pub(crate) mod about;
 pub(crate) mod bench;
 pub(crate) mod calendars;
+pub(crate) mod callbacks;
 pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod cluster;
@@ -16,6 +17,7 @@ mod describe_zh;
 pub(crate) mod eligibility;
 pub(crate) mod error;
 pub(crate) mod executions;
+pub(crate) mod executors;
 pub(crate) mod health;
 mod limits;
 pub(crate) mod lists;

@@ -3,11 +3,11 @@
 
 use futures_util::{StreamExt, stream};
 
-use crate::domain::machine::envelope::IdempotencyKey;
+use crate::domain::machine::envelope::{self, IdempotencyKey};
 use crate::domain::machine::{Command, Response};
 
 use super::changes;
-use super::context::{Context, pack};
+use super::context::{Context, PRINCIPAL};
 use crate::ops::error::OpError;
 
 /// Commands of one proposal.
@@ -18,14 +18,26 @@ const BYTES_MAX: usize = 192 << 10;
 pub(crate) const IN_FLIGHT: usize = 8;
 
 /// Packed commands.
-#[derive(Default)]
 pub(crate) struct Proposals {
+    /// Who the log says sent them.
+    principal: String,
     packed: Vec<(Vec<u8>, usize)>,
     /// What each of them changes, for the log.
     lines: Vec<Option<String>>,
 }
 
+impl Default for Proposals {
+    fn default() -> Self {
+        Self::by(PRINCIPAL)
+    }
+}
+
 impl Proposals {
+    /// Commands of this principal.
+    pub fn by(principal: &str) -> Self {
+        Self { principal: principal.to_owned(), packed: Vec::new(), lines: Vec::new() }
+    }
+
     /// Adds a command.
     pub fn add(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>) {
         let full =
@@ -35,7 +47,7 @@ impl Proposals {
             self.packed.push((Vec::new(), 0));
         }
         if let Some((bytes, count)) = self.packed.last_mut() {
-            pack(bytes, command, key);
+            envelope::pack(bytes, command, &self.principal, key);
             *count += 1;
         }
     }

@@ -21,7 +21,7 @@ use crate::dto::{
 };
 
 use super::context::StateView;
-use super::{eligibility, plans, queue, words};
+use super::{eligibility, executors, plans, queue, words};
 
 /// A task.
 pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
@@ -37,7 +37,7 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         id: live.name.to_string(),
         revision: live.revision.0,
         incarnation: live.incarnation.0,
-        origin: "api".into(),
+        origin: executors::origin(task).into(),
         state: words::task_state(task).into(),
         paused: live.paused.as_ref().map(pause),
         owner: owner.map(|owner| node_name(&view.state, owner)),
@@ -64,6 +64,7 @@ pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
         queue::warning(state, spec),
         chain_warning(state, spec),
         spec::shared_variables(spec),
+        executors::warning(state, spec),
     ];
     told.iter().chain(others.iter().flatten()).map(warning).collect()
 }
@@ -203,7 +204,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         stopping: execution.stopping,
         queue: queue::queue(state, task, execution),
         node: newest.map(|attempt| node_name(state, attempt.node)),
-        executor_id: None,
+        executor_id: newest.and_then(executor_of).map(str::to_owned),
         fence: newest.map(|attempt| attempt.fence.0),
         attempt: newest.map_or(0, |attempt| attempt.number),
         attempts: attempts(execution).map(|one| attempt(state, execution, one)).collect(),
@@ -250,13 +251,18 @@ fn attempt(state: &State, execution: &Execution, attempt: &Attempt) -> AttemptVi
         attempt: attempt.number,
         fence: attempt.fence.0,
         node: node_name(state, attempt.node),
-        executor_id: None,
+        executor_id: executor_of(attempt).map(str::to_owned),
         started_at: report.map_or(presumed, |report| report.started_at).map(Rfc3339),
         ended_at: report.map(|report| Rfc3339(report.ended_at)),
         outcome: report.map(|report| words::status(report.status).into()),
         unknown: report.is_some_and(|report| report.unknown),
         detail: report.map(|report| report.detail.clone()),
     }
+}
+
+/// The id of the executor that an attempt was given to.
+pub(crate) fn executor_of(attempt: &Attempt) -> Option<&str> {
+    attempt.executor.as_ref().map(|executor| &*executor.id)
 }
 
 fn parameters(task: &Task, execution: &Execution) -> Value {

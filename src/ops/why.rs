@@ -9,7 +9,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 
 use super::context::StateView;
-use super::{eligibility, plans, queue, views, words};
+use super::{eligibility, executors, plans, queue, views, words};
 
 /// The finding about one instant of a task.
 struct TickFinding {
@@ -138,7 +138,9 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
         let status = execution.map_or("no longer kept", |one| words::status(one.status));
         let mut out = format!("{at} fired: execution {id}, {status}");
         if let Some((task, one)) = view.state.execution(id) {
-            let why = next_attempt(view, one).or_else(|| queue::waits_for(&view.state, task, one));
+            let why = next_attempt(view, one)
+                .or_else(|| queue::waits_for(&view.state, task, one))
+                .or_else(|| executors::waits_for(&view.state, task, one));
             out.extend(why.map(|why| format!(" {why}")));
         }
         return out;
@@ -151,8 +153,14 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
         Code::Http(status) => out.push_str(&format!(", status {status}")),
         Code::Exit(_) | Code::None => {}
     }
-    if let Some(node) = ended.node() {
-        out.push_str(&format!(" on {}", views::node_name(&view.state, node)));
+    let attempt = execution.and_then(|one| one.attempt.as_ref());
+    let executor = attempt.and_then(views::executor_of);
+    match (executor, ended.node()) {
+        (Some(executor), _) => out.push_str(&format!(" on executor {executor}")),
+        (None, Some(node)) => {
+            out.push_str(&format!(" on {}", views::node_name(&view.state, node)));
+        }
+        (None, None) => {}
     }
     if let Some(reason) = &ended.reason {
         out.push_str(&format!(": {reason}"));

@@ -197,6 +197,7 @@ impl SimMachine {
                 functions_allowed: true,
                 task_series: 10,
                 bench: None,
+                executor_secret: None,
                 loopback: false,
             },
         });

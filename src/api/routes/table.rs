@@ -8,18 +8,22 @@ use super::{
 use crate::api::compat::{history, monitor, scheduler};
 use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use crate::api::tasks::{self, about, many};
-use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
+use crate::api::{
+    calendars, cluster, executions, executors, health, metrics, nodes, output, preview, spec,
+};
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
     AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
     CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
     CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
-    CurrentLeader, EnvelopeView, ExecutionChanged, ExecutionView, HealthView, ItemsView, JobView,
-    ListView, LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
-    PauseRequest, PreviewRequest, PreviewView, ReadyView, RevisionsView, SchedulerSwitched,
-    SchedulerView, StatsView, TaskChanged, TaskRequest, TaskStatsView, TaskView, TasksLeft,
-    TicksView, TransferRequest, TriggerRequest, WhyView,
+    CurrentLeader, EnvelopeView, ExecutionChanged, ExecutionView, ExecutorRegistered,
+    ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView,
+    LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
+    PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
+    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskRequest, TaskStatsView, TaskView,
+    TasksLeft, TicksView, TransferRequest, TriggerRequest, WhyView,
 };
+use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
 
 const fn route(
@@ -110,7 +114,7 @@ const EXECUTIONS: &[Param] = &[
     param("status", ParamKind::Word(&STATUSES), "Only those with this status."),
     param("node", ParamKind::Text, "Only those on this node."),
     param("failed", ParamKind::Flag, "Only those that failed and were not dismissed."),
-    param("executor_id", ParamKind::Text, "Not supported yet."),
+    param("executor_id", ParamKind::Text, "Only those that were given to this executor."),
 ];
 const FORCE: &[Param] = &[param("force", ParamKind::Flag, "Replace what has the name.")];
 const WAIT: &[Param] =
@@ -148,7 +152,12 @@ const AFTER: &[Param] =
 /// The parameters of the lists of other schedulers, which have no pages.
 const ALL: &[Param] = &[param("limit", ParamKind::Number(1, 10_000), "How many at most; 10,000.")];
 const HISTORY: &[Param] = &[param("limit", ParamKind::Number(1, 1_000), "How many at most; 100.")];
-const FENCE: &[Param] = &[param("fence", ParamKind::Number(0, u64::MAX), "That of the claim.")];
+const CALLBACK: &[Param] = &[
+    param("fence", ParamKind::Number(0, u64::MAX), "That of the attempt."),
+    param("key", ParamKind::Text, "That of the callback URL."),
+];
+const EXECUTORS: &[Param] =
+    &[param("status", ParamKind::Word(&EXECUTOR_STATUSES), "Only executors with this status.")];
 
 /// What a body of a task may be refused for.
 const TASK_BODY: &[Code] = &[
@@ -184,6 +193,26 @@ const TASK_BODY: &[Code] = &[
     Code::TaskDeleted,
     Code::TaskNotFound,
     Code::LimitReached,
+];
+
+/// What a registration may be refused for.
+const REGISTRATION: &[Code] = &[
+    Code::ExecutorOnline,
+    Code::ExecutorNotFound,
+    Code::Conflict,
+    Code::DuplicateItem,
+    Code::Empty,
+    Code::InvalidCron,
+    Code::InvalidDuration,
+    Code::InvalidName,
+    Code::InvalidUrl,
+    Code::InvalidValue,
+    Code::LimitReached,
+    Code::MissingField,
+    Code::NeverFires,
+    Code::OutOfRange,
+    Code::TooLarge,
+    Code::TooManyItems,
 ];
 
 #[rustfmt::skip]
@@ -280,9 +309,9 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/v1/executions/{id}/output", "getOutput", "What it printed.", || get(output::output))
         .query(&[OUTPUT]).gives(&[(200, Content::Text(&["text/plain", "text/event-stream"]))])
         .refuses(&[Code::ExecutionNotFound, Code::AttemptNotFound, Code::NodeUnreachable, Code::OutputGone, Code::TooManyStreams]),
-    route(Verb::Post, "/api/v1/executions/{id}/callback", "endExecution", "The end of a claimed execution, told by who carried it out.", || post(executions::callback))
-        .role(AccessRole::Operator).query(&[FENCE]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
-        .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded, Code::StaleFence, Code::FenceRequired, Code::MissingField, Code::InvalidValue, Code::Conflict]),
+    route(Verb::Post, "/api/v1/executions/{id}/callback", "endExecution", "The end of an execution, told by the caller or the executor that carried it out.", || post(executions::callback))
+        .role(AccessRole::Operator).query(&[CALLBACK]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
+        .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded, Code::StaleFence, Code::FenceRequired, Code::MissingField, Code::InvalidValue, Code::Conflict, Code::NotCalledBack, Code::InvalidCallbackKey, Code::InvalidSignature]),
     route(Verb::Post, "/api/v1/executions/{id}/stop", "stopExecution", "Ends a waiting one, asks a running one to stop.", || post(executions::stop))
         .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>)), (202, json(of::<ExecutionChanged>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded]),
@@ -333,12 +362,22 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/cron/tasks/{name}/history", "getCronTaskHistory", "Executions and skipped ticks of a task, newest first.", || get(history::history))
         .query(&[HISTORY]).gives(&[(200, json(of::<CronHistoryView>))]).refuses(&[Code::TaskNotFound]).told(CRON),
 
-    later(Verb::Get, "/api/v1/executors", "listExecutors", || get(spec::not_supported)),
-    later(Verb::Post, "/api/v1/executors/register", "registerExecutor", || post(spec::not_supported)),
-    later(Verb::Get, "/api/v1/executors/{id}", "getExecutor", || get(spec::not_supported)),
-    later(Verb::Delete, "/api/v1/executors/{id}", "deleteExecutor", || delete(spec::not_supported)),
-    later(Verb::Put, "/api/v1/executors/{id}/status", "putExecutorStatus", || put(spec::not_supported)),
-    later(Verb::Post, "/api/v1/executors/{id}/heartbeat", "heartbeat", || post(spec::not_supported)),
+    route(Verb::Get, "/api/v1/executors", "listExecutors", "Executors, by id.", || get(executors::list))
+        .query(&[EXECUTORS, PAGING]).gives(&[(200, json(of::<ListView<ExecutorView>>))]),
+    route(Verb::Post, "/api/v1/executors/register", "registerExecutor", "Registers an executor with its tasks, or renews its registration.", || post(executors::register))
+        .role(AccessRole::Editor).takes(of::<RegisterRequest>)
+        .gives(&[(200, json(of::<ExecutorRegistered>)), (201, json(of::<ExecutorRegistered>))])
+        .refuses(REGISTRATION),
+    route(Verb::Get, "/api/v1/executors/{id}", "getExecutor", "An executor.", || get(executors::get))
+        .gives(&[(200, json(of::<ExecutorView>))]).refuses(&[Code::ExecutorNotFound]),
+    route(Verb::Delete, "/api/v1/executors/{id}", "deleteExecutor", "Removes an executor; what it has is lost.", || delete(executors::delete))
+        .role(AccessRole::Editor).bound().gives(&[(200, json(of::<ExecutorRemoved>))]).refuses(&[Code::ExecutorNotFound]),
+    route(Verb::Put, "/api/v1/executors/{id}/status", "putExecutorStatus", "Gives it work, or holds work back.", || put(executors::put_status))
+        .role(AccessRole::Editor).takes(of::<ExecutorStatusRequest>).bound().gives(&[(200, json(of::<Message>))])
+        .refuses(&[Code::ExecutorNotFound, Code::MissingField, Code::InvalidValue, Code::TooLarge]),
+    route(Verb::Post, "/api/v1/executors/{id}/heartbeat", "heartbeat", "An executor says that it works.", || post(executors::heartbeat))
+        .role(AccessRole::Editor).gives(&[(200, json(of::<ExecutorView>))]).refuses(&[Code::ExecutorNotFound]),
+
     later(Verb::Get, "/api/v1/functions", "listFunctions", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),

@@ -8,6 +8,8 @@ mod compat;
 mod edges;
 mod endings;
 mod engine;
+mod executing;
+mod executors;
 mod flat;
 mod history;
 mod lines;

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::exec::outcome::{AttemptStatus, TAIL_MAX_BYTES};
+use crate::exec::outcome::AttemptStatus;
 
 /// The end of an attempt as its executor tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutorResult {
+pub(super) struct ExecutorResult {
     /// Success, failure or timeout.
     pub status: AttemptStatus,
     /// What it tells of it.
@@ -16,9 +16,9 @@ pub struct ExecutorResult {
 /// Result and logs of an executor, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultText {
-    /// One line for people.
+    /// The result in one line.
     pub detail: String,
-    /// Logs, then the result.
+    /// The logs; without any, the result.
     pub output: String,
 }
 
@@ -28,16 +28,14 @@ impl ResultText {
     pub fn new(result: Option<&Value>, logs: Option<&Value>) -> Self {
         let result = result.map(plain).unwrap_or_default();
         let logs = logs.map(plain).unwrap_or_default();
-        let detail = result.lines().next().unwrap_or_default().to_owned();
-        let gap =
-            if logs.is_empty() || result.is_empty() || logs.ends_with('\n') { "" } else { "\n" };
-        Self { detail, output: format!("{logs}{gap}{result}") }
+        let detail = result.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        Self { detail, output: if logs.is_empty() { result } else { logs } }
     }
 
-    /// The end of the output that travels with the outcome, and how many bytes before it do not.
+    /// The end of the output, of at most `max` bytes, and how many bytes are before it.
     #[must_use]
-    pub fn tail(&self) -> (&str, usize) {
-        let from = self.output.len().saturating_sub(TAIL_MAX_BYTES);
+    pub fn tail(&self, max: usize) -> (&str, usize) {
+        let from = self.output.len().saturating_sub(max);
         let from = self.output.ceil_char_boundary(from);
         (self.output.get(from..).unwrap_or_default(), from)
     }
@@ -54,8 +52,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// The status that a word of an executor stands for.
-#[must_use]
-pub fn status_of(word: &str) -> Option<AttemptStatus> {
+fn status_of(word: &str) -> Option<AttemptStatus> {
     match word {
         "success" => Some(AttemptStatus::Success),
         "failed" => Some(AttemptStatus::Failed),
@@ -91,6 +88,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::exec::outcome::TAIL_MAX_BYTES;
 
     #[test]
     fn only_the_words_of_an_end_are_an_end() {
@@ -117,8 +115,7 @@ mod tests {
             ("timeout", AttemptStatus::Timeout),
         ] {
             let body = json!({"status": word, "result": "3 rows", "logs": "a\nb"}).to_string();
-            let text =
-                ResultText { detail: "3 rows".to_owned(), output: "a\nb\n3 rows".to_owned() };
+            let text = ResultText { detail: "3 rows".to_owned(), output: "a\nb".to_owned() };
             let ended = ExecuteAnswer::Ended(ExecutorResult { status, text });
             assert_eq!(ExecuteAnswer::read(200, body.as_bytes()), ended);
         }
@@ -126,9 +123,14 @@ mod tests {
 
     #[test]
     fn results_of_any_type_are_text() {
-        let text = |result: Value, logs: Value| ResultText::new(Some(&result), Some(&logs)).output;
-        assert_eq!(text(json!({"rows": 3}), json!(["a", "b"])), "a\nb\n{\"rows\":3}");
-        assert_eq!(text(json!(null), json!("a\n")), "a\n");
+        let text = |result: Value, logs: Value| {
+            let text = ResultText::new(Some(&result), Some(&logs));
+            (text.detail, text.output)
+        };
+        let pair = |detail: &str, output: &str| (detail.to_owned(), output.to_owned());
+        assert_eq!(text(json!({"rows": 3}), json!(["a", "b"])), pair("{\"rows\":3}", "a\nb"));
+        assert_eq!(text(json!(null), json!("a\n")), pair("", "a\n"));
+        assert_eq!(text(json!("one\n two"), json!("")), pair("one two", "one\n two"));
         assert_eq!(ResultText::new(None, None), ResultText::default());
     }
 
@@ -136,15 +138,15 @@ mod tests {
     fn a_long_output_is_cut_at_a_character_and_says_how_much() {
         let long = Value::String("é".repeat(TAIL_MAX_BYTES));
         let text = ResultText::new(None, Some(&long));
-        let (tail, cut) = text.tail();
+        let (tail, cut) = text.tail(TAIL_MAX_BYTES);
         assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES, TAIL_MAX_BYTES));
         let odd = Value::String(format!("x{}", "é".repeat(TAIL_MAX_BYTES)));
         let text = ResultText::new(None, Some(&odd));
-        let (tail, cut) = text.tail();
+        let (tail, cut) = text.tail(TAIL_MAX_BYTES);
         assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES, TAIL_MAX_BYTES + 1));
         let odd = Value::String(format!("{}x", "é".repeat(TAIL_MAX_BYTES)));
         let text = ResultText::new(None, Some(&odd));
-        let (tail, cut) = text.tail();
+        let (tail, cut) = text.tail(TAIL_MAX_BYTES);
         assert_eq!((tail.len(), cut), (TAIL_MAX_BYTES - 1, TAIL_MAX_BYTES + 2));
     }
 }

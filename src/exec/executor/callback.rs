@@ -19,8 +19,7 @@ pub fn callback_url(base: &str, secret: u128, execution: ExecutionId, fence: Fen
 }
 
 /// The key of an attempt's callback URL.
-#[must_use]
-pub fn callback_key(secret: u128, execution: ExecutionId, fence: Fence) -> String {
+fn callback_key(secret: u128, execution: ExecutionId, fence: Fence) -> String {
     let tag = hmac::sign(&key(secret), message(execution, fence).as_bytes());
     hex(tag.as_ref().get(..KEY_BYTES).unwrap_or_default())
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
 use super::control::AttemptControl;
-use super::http::{AnswerSink, Exchange, ExchangeEnd, HttpRunner};
+use super::http::{AnswerSink, ExchangeEnd, HttpExchange, HttpRunner};
 use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use super::prepared::PreparedAttempt;
@@ -34,8 +34,8 @@ use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::task::HttpAction;
 use crate::domain::time::Millis;
 use answer::ExecuteAnswer;
-pub use answer::{ExecutorResult, ResultText, status_of};
-pub use callback::{callback_key, callback_url, is_callback_key};
+pub use answer::ResultText;
+pub use callback::{callback_url, is_callback_key};
 pub use signature::{SIGNATURE_HEADER, SignatureError, sign, unix_seconds, verify};
 #[cfg(feature = "simulation")]
 pub use simulated::{ExecutorCall, ExecutorCallFailure, ExecutorCallFuture, SimulatedExecutors};
@@ -99,7 +99,7 @@ impl Executors {
         let request = self.execute_request(target, attempt);
         let answer = BoundedAnswer::default();
         let exchange = http.exchange(&request, &bounded, control, &answer, ready).await;
-        let Exchange { end, status, started } = match exchange {
+        let HttpExchange { end, status, started } = match exchange {
             Ok(exchange) => exchange,
             Err(outcome) => return outcome,
         };
@@ -214,8 +214,7 @@ fn judge(status: u16, answer: &BoundedAnswer, live: &LiveOutput) -> AttemptOutco
             AttemptOutcome::new(result.status, result.text.detail)
         }
     };
-    let unknown = outcome.status == AttemptStatus::Timeout;
-    AttemptOutcome { unknown, http_status: Some(status), ..outcome }
+    AttemptOutcome { http_status: Some(status), ..outcome }
 }
 
 /// The outcome of any other answer.

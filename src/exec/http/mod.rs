@@ -100,7 +100,7 @@ impl HttpRunner {
         control: AttemptControl,
         answer: &impl AnswerSink,
         ready: &mut PreparedAttempt,
-    ) -> Result<Exchange, AttemptOutcome> {
+    ) -> Result<HttpExchange, AttemptOutcome> {
         let mut stop = control.stop;
         let (url, request) = prepare(action, attempt).map_err(AttemptOutcome::failed)?;
         let time_out = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
@@ -146,7 +146,7 @@ impl HttpRunner {
             _asked = stop_above(&mut stop, Stop::No) => ExchangeEnd::Stopped,
         };
         let status = Some(status.into_inner()).filter(|status| *status > 0);
-        Ok(Exchange { end, status, started })
+        Ok(HttpExchange { end, status, started })
     }
 
     /// Makes a request that starts nothing, such as a probe, within a time: the status of the
@@ -190,7 +190,7 @@ impl HttpRunner {
 }
 
 /// A request that was sent, and what came of it.
-pub(super) struct Exchange {
+pub(super) struct HttpExchange {
     /// How it ended.
     pub(super) end: ExchangeEnd,
     /// The status of the answer, once there was one.

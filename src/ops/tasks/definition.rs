@@ -46,7 +46,7 @@ pub(crate) async fn create(
 }
 
 /// Up to here no tick of a new task of that name fires: what its name had before is settled.
-pub(super) fn settled(view: &StateView, body: &Value) -> Timestamp {
+pub(in crate::ops) fn settled(view: &StateView, body: &Value) -> Timestamp {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let floor = view.state.cluster().floor;
     view.state.named(name).map_or(floor, |task| view.state.settled(task))
