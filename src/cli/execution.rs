@@ -88,6 +88,9 @@ pub struct ExecutionListArgs {
     /// Only those on this node
     #[arg(long)]
     node: Option<String>,
+    /// Only those that were given to this executor
+    #[arg(long, value_name = "ID")]
+    executor: Option<String>,
     /// Only those that failed, with no retry left, and were not dismissed
     #[arg(long)]
     failed: bool,
@@ -210,7 +213,12 @@ fn as_execution(id: &str, done: &str, made: &str) -> String {
 impl ExecutionListArgs {
     /// Which executions are asked for.
     fn query(&self) -> Vec<(&'static str, String)> {
-        let named = [("task_id", &self.task), ("status", &self.status), ("node", &self.node)];
+        let named = [
+            ("task_id", &self.task),
+            ("status", &self.status),
+            ("node", &self.node),
+            ("executor_id", &self.executor),
+        ];
         let given = named.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         let failed = self.failed.then(|| ("failed", "true".to_owned()));
         given.chain(failed).collect()
@@ -228,7 +236,7 @@ async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> Com
                 execution.id.clone(),
                 execution.task.clone(),
                 execution.status.to_string(),
-                execution.node.clone().unwrap_or_default(),
+                place(execution).unwrap_or_default(),
                 clock.short(execution.due.0),
                 words::lateness(execution.lateness_ms),
                 words::duration(execution, clock),
@@ -243,12 +251,17 @@ async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> Com
 /// `hello: execution 42 success on n2, 3 ms, exit 0`
 #[must_use]
 pub fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
-    let ExecutionView { task, id, status, node, .. } = execution;
-    let node = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let ExecutionView { task, id, status, .. } = execution;
+    let node = place(execution).map(|place| format!(" on {place}")).unwrap_or_default();
     let parts = [words::duration(execution, clock), words::result(execution)];
     let rest: String =
         parts.iter().filter(|part| !part.is_empty()).map(|part| format!(", {part}")).collect();
     format!("{task}: execution {id} {status}{node}{rest}")
+}
+
+/// Where it is: its executor, else its node.
+fn place(execution: &ExecutionView) -> Option<String> {
+    execution.executor_id.clone().or_else(|| execution.node.clone())
 }
 
 /// `position 2 in the line of group db, 3 ahead`
@@ -294,7 +307,11 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         let outcome = attempt.outcome.as_deref().unwrap_or("running");
         let detail = attempt.detail.as_deref().unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        let (number, node, fence) = (attempt.attempt, &attempt.node, attempt.fence);
+        let (number, fence) = (attempt.attempt, attempt.fence);
+        let node = match &attempt.executor_id {
+            Some(executor) => format!("executor {executor}, asked by {}", attempt.node),
+            None => attempt.node.clone(),
+        };
         let unknown = if attempt.unknown { ", effects unknown" } else { "" };
         let times = times(attempt, clock);
         format!("{number} on {node}, fence {fence}, {times}{outcome}{unknown}{detail}")
@@ -310,6 +327,7 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         ("execution", execution.id.clone()),
         ("task", execution.task.clone()),
         ("status", execution.status.to_string()),
+        ("executor", execution.executor_id.clone().unwrap_or_default()),
         ("queue", execution.queue.as_ref().map(queue).unwrap_or_default()),
         ("dismissed", dismissed.to_owned()),
         ("trigger", execution.trigger.to_string()),

@@ -11,9 +11,9 @@ use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
-    ExecutionChanged, ExecutionView, ItemsView, ListPlace, ListView, MemberReplaced, NextView,
-    NodeView, SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TickView,
-    WhyView,
+    ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView, ListPlace, ListView,
+    MemberReplaced, Message, NextView, NodeView, SchedulerSwitched, SchedulerView, StatsView,
+    TaskChanged, TaskView, TickView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -78,6 +78,9 @@ kinds! {
     CalendarRemoved = "a calendar";
     ExecutionView = "an execution";
     ExecutionChanged = "an execution";
+    ExecutorView = "an executor";
+    ExecutorRemoved = "an executor";
+    Message = "a message";
     TaskView = "a task";
     TaskChanged = "a task";
     ItemsView = "a list of results";

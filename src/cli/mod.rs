@@ -11,6 +11,7 @@ mod cluster;
 mod context;
 mod dev;
 mod execution;
+mod executor;
 mod exit;
 mod fetch;
 mod import;
@@ -111,6 +112,8 @@ pub enum CliCommand {
     /// Commands about executions
     #[command(subcommand)]
     Execution(execution::ExecutionCommand),
+    /// Commands about executors; without one, a worker that is an executor
+    Executor(executor::ExecutorArgs),
     /// Commands about nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -200,6 +203,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Retry(args) => execution::retry(&args, context).await,
         CliCommand::Failed(args) => execution::failed(args, context).await,
         CliCommand::Execution(command) => execution::run(command, context).await,
+        CliCommand::Executor(args) => executor::run(args, context).await,
         CliCommand::Node(command) => node::run(command, context).await,
         CliCommand::Cluster(command) => cluster::run(command, context).await,
         CliCommand::Scheduler(command) => cluster::scheduler_command(command, context).await,

@@ -113,6 +113,13 @@ pub fn action(action: Option<&ActionBody>) -> String {
             let user = shell.user.as_ref().map(|user| format!(" (as {user})")).unwrap_or_default();
             format!("{}{user}", words.join(" "))
         }
+        Some(ActionBody::Executor(executor)) => {
+            let names = match executor.names.as_slice() {
+                [] => "an executor that declared it".to_owned(),
+                names => format!("an executor of {}", names.join(", ")),
+            };
+            format!("by {names} ({})", executor.balance)
+        }
         Some(other) => fetch::value(other).to_string(),
     }
 }

@@ -157,6 +157,12 @@ impl Client {
         Ok(Self { http, servers, preferred: AtomicUsize::new(0), patience })
     }
 
+    /// The servers that it asks.
+    #[must_use]
+    pub fn servers(&self) -> &[Url] {
+        &self.servers
+    }
+
     /// Reads what is at a path, such as one made by [`path`].
     ///
     /// # Errors

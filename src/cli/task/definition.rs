@@ -113,10 +113,22 @@ impl ActionArgs {
     fn fields(&self, former: FormerTask<'_>) -> Result<Option<Value>, String> {
         let old = former.body.and_then(|body| body.action.as_ref()).map(action_key);
         let kind = match (&self.http, self.argv.is_empty()) {
+            _ if self.executor.is_some() => Some("executor"),
             (Some(_), _) => Some("http"),
             (None, false) => Some("shell"),
             (None, true) => old,
         };
+        let mut executor = Map::new();
+        if let Some(names) = &self.executor {
+            let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
+            executor.insert("names".to_owned(), json!(names));
+        }
+        put(&mut executor, "balance", self.balance.and_then(choice));
+        if !executor.is_empty() && kind != Some("executor") {
+            return Err(
+                "--balance chooses among executors (--executor); this task is for none".to_owned()
+            );
+        }
         let mut http = Map::new();
         put(&mut http, "url", self.http.as_deref());
         put(&mut http, "method", self.method.as_deref());
@@ -142,7 +154,11 @@ impl ActionArgs {
                         none"
                 .to_owned());
         }
-        let (key, given) = if http.is_empty() { ("shell", shell) } else { ("http", http) };
+        let (key, given) = match (executor.is_empty(), http.is_empty()) {
+            (false, _) => ("executor", executor),
+            (true, false) => ("http", http),
+            (true, true) => ("shell", shell),
+        };
         if given.is_empty() {
             return Ok(None);
         }

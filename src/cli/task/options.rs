@@ -75,7 +75,7 @@ pub struct ScheduleArgs {
     pub disabled: bool,
 }
 
-/// What a task does: a command or an HTTP request.
+/// What a task does: a command, an HTTP request, or work for an executor.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What it does")]
 pub struct ActionArgs {
@@ -91,6 +91,13 @@ pub struct ActionArgs {
     /// The body of the request; an empty text: none
     #[arg(long, value_name = "TEXT")]
     pub body: Option<String>,
+    /// Give it to an executor that declared the task; with names, to one of these
+    #[arg(long, value_name = "NAME[,NAME]", num_args = 0..=1, require_equals = true,
+          default_missing_value = "", conflicts_with_all = ["http", "argv"])]
+    pub executor: Option<String>,
+    /// How one of the executors is chosen
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub balance: Option<BalanceChoice>,
     /// A variable in the environment of the command
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub env: Vec<(String, String)>,
@@ -199,6 +206,20 @@ pub enum DeliveryChoice {
     AtMostOnce,
     /// It is attempted again, with the same idempotency key
     AtLeastOnce,
+}
+
+/// How an executor is chosen: by turns, by turns in proportion to the weights, by chance, the same
+/// as long as it is online, or the one that has the least to do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BalanceChoice {
+    #[value(alias = "round_robin")]
+    RoundRobin,
+    #[value(alias = "weighted_round_robin")]
+    WeightedRoundRobin,
+    Random,
+    Sticky,
+    #[value(alias = "least_loaded")]
+    LeastLoaded,
 }
 
 /// Which late ticks fire.

@@ -1,0 +1,277 @@
+//! `executor --name …`: a worker. It registers, takes executions, and carries them out with the
+//! commands of its file, until it is asked to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::Method;
+use rustix::process::{Resource, getrlimit};
+use rustix::system::uname;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+use url::Url;
+
+use super::file::WorkerFile;
+use super::run::{RunParts, Runs};
+use super::server;
+use crate::cli::context::CliContext;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::client::{Client, ClientError, Patience, path, plain};
+use crate::config::{self, ExecutorSettings, OutputLimits};
+use crate::dto::{DeclaredTaskView, ExecutorRegistered};
+use crate::exec::{Exec, ExecOptions, ShimProgram};
+use crate::telemetry::log::{LogOptions, RunningLog};
+
+/// What is said of the worker in its help.
+pub(super) const EXAMPLE: &str = "\
+Without a command it runs a worker, which carries executions out with the commands of a file:
+  punctual executor --server http://127.0.0.1:8080 --name data --config worker.toml
+
+  # worker.toml
+  capacity = 4
+  [tasks.daily_report]
+  argv = [\"./report\", \"--full\"]
+  cron = \"0 2 * * *\"
+  timeout = \"10m\"
+  [default]
+  argv = [\"./any-task\"]";
+
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Between two tries to register.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long a request to a server is repeated, and waited for.
+const PATIENCE: Patience =
+    Patience { repeat_for: Duration::from_secs(5), answer_within: Duration::from_secs(10) };
+
+/// Options of a worker.
+#[derive(Args, Debug, Clone)]
+pub struct WorkerArgs {
+    /// The name under which it registers; workers of one name share work
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The file with its commands
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Its id, which no other worker has [default: name, host and port]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Where it takes requests
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// The URL under which the nodes reach it [default: the address of --listen]
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+    /// A file with the secret of executors.secret: requests must be signed, and callbacks are
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Where it keeps what executions print [default: a folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+/// A worker that listens.
+struct Worker {
+    runs: Arc<Runs>,
+    client: Client,
+    /// What it registers with.
+    registration: Value,
+}
+
+/// Runs a worker until it is asked to end.
+///
+/// # Errors
+/// Options that cannot be used, or a registration that is refused.
+pub(super) async fn run(args: WorkerArgs, context: &mut CliContext) -> CommandResult {
+    let open_files = getrlimit(Resource::Nofile).current;
+    let (Some(name), Some(file)) = (&args.name, &args.config) else {
+        return Err(Failure::usage("a worker needs --name and --config"));
+    };
+    let file = WorkerFile::read(file).map_err(Failure::usage)?;
+    let log =
+        LogOptions { node: name.clone(), directives: "info".to_owned(), form: None, file: None };
+    let _log = RunningLog::start(&log).map_err(|error| Failure::usage(error.to_string()))?;
+    let listener = TcpListener::bind(args.listen).await;
+    let listener =
+        listener.map_err(|error| failed(format!("cannot listen on {}: {error}", args.listen)))?;
+    let listen = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+    let worker = worker(&args, name, file, listen, open_files, context)?;
+    let serving = axum::serve(listener, server::router(Arc::clone(&worker.runs)));
+    let serving = tokio::spawn(async move { serving.await });
+    tracing::info!(id = worker.runs.id, %listen, "the worker takes requests");
+    let ended = tokio::select! {
+        ended = worker.stay_registered() => ended,
+        () = asked() => {
+            worker.drain().await;
+            Ok(Exit::Ok)
+        }
+    };
+    serving.abort();
+    ended
+}
+
+fn worker(
+    args: &WorkerArgs,
+    name: &str,
+    file: WorkerFile,
+    listen: SocketAddr,
+    open_files: Option<u64>,
+    context: &CliContext,
+) -> Result<Worker, Failure> {
+    let url = match &args.url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None if listen.ip().is_unspecified() => {
+            return Err(Failure::usage("--listen is no address that nodes can use: add --url"));
+        }
+        None => format!("http://{listen}"),
+    };
+    let host = uname().nodename().to_string_lossy().into_owned();
+    let id = args.id.clone().unwrap_or_else(|| format!("{name}-{host}-{}", listen.port()));
+    let secret = match &args.secret_file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("cannot read {}: {error}", path.display()))
+            })?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    };
+    let data = args.data.clone();
+    let data = data.unwrap_or_else(|| std::env::temp_dir().join(format!("punctual-{id}")));
+    let exec = exec(data, open_files).map_err(failed)?;
+    let client = context.patient_client(PATIENCE)?;
+    let http = plain(PATIENCE.answer_within).map_err(Failure::usage)?;
+    let capacity = file.capacity.unwrap_or(0);
+    let registration = json!({
+        "name": name,
+        "instance_id": id,
+        "base_url": url,
+        "health_check_url": format!("{url}/health"),
+        "weight": file.weight.unwrap_or(1),
+        "capacity": capacity,
+        "metadata": {"host": host, "version": crate::node::VERSION},
+        "tasks": file.declared(),
+    });
+    let servers = client.servers().to_vec();
+    let runs = Runs::new(RunParts { id, secret, capacity, file, exec, http, servers });
+    Ok(Worker { runs: Arc::new(runs), client, registration })
+}
+
+/// What carries the commands out.
+fn exec(data: PathBuf, open_files: Option<u64>) -> Result<Exec, String> {
+    let work_dir = data.join("work");
+    std::fs::create_dir_all(&work_dir)
+        .map_err(|error| format!("cannot make {}: {error}", work_dir.display()))?;
+    let options = ExecOptions {
+        shell: Some(ShimProgram::this()),
+        http_allow: Vec::new(),
+        refs: config::RefSettings::default(),
+        own: Vec::new(),
+        loopback_only: true,
+        executors: ExecutorSettings::default(),
+        output_dir: data.join("output"),
+        output: OutputLimits::default(),
+        data_dir: data,
+        work_dir,
+        open_files,
+    };
+    Exec::new(options).map_err(|error| format!("the folder of outputs: {error}"))
+}
+
+impl Worker {
+    /// Registers, and says from time to time that it works; returns if it is refused for good.
+    async fn stay_registered(&self) -> CommandResult {
+        let heartbeat = path(["executors", &self.runs.id, "heartbeat"]);
+        let mut registered = false;
+        let mut told = String::new();
+        loop {
+            let sent = if registered {
+                self.client.send(Method::POST, &heartbeat, &[], None, &[]).await
+            } else {
+                self.client.post(&path(["executors", "register"]), &self.registration).await
+            };
+            match sent {
+                Ok(reply) if !registered => {
+                    registered = true;
+                    told.clear();
+                    tracing::info!(id = self.runs.id, tasks = tasks(&reply.body), "registered");
+                }
+                Ok(_) => told.clear(),
+                Err(ClientError::Refused(refusal)) if refusal.code == "executor_not_found" => {
+                    registered = false;
+                }
+                // The one that has the id may be about to end.
+                Err(ClientError::Refused(refusal))
+                    if !registered
+                        && matches!(refusal.status, 400..500)
+                        && refusal.code != "executor_online" =>
+                {
+                    return Err(ClientError::Refused(refusal).into());
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if told != error {
+                        tracing::warn!(error, "no server takes its registration or heartbeat");
+                        told = error;
+                    }
+                }
+            }
+            sleep(if registered && told.is_empty() { HEARTBEAT } else { AGAIN }).await;
+        }
+    }
+
+    /// Takes no more work, finishes what runs, and tells the ends. A second request to end kills
+    /// what runs.
+    async fn drain(&self) {
+        self.runs.drain();
+        tracing::info!("asked to end: takes no more work");
+        let offline = json!({"status": "offline", "reason": "the worker ends"});
+        let status = path(["executors", &self.runs.id, "status"]);
+        let idle = async {
+            if let Err(error) =
+                self.client.send(Method::PUT, &status, &[], Some(&offline), &[]).await
+            {
+                tracing::warn!(%error, "no server was told");
+            }
+            self.runs.idle().await;
+        };
+        tokio::select! {
+            () = idle => {}
+            () = asked() => {
+                tracing::warn!("asked again: kills what runs");
+                self.runs.kill_all();
+                self.runs.idle().await;
+            }
+        }
+    }
+}
+
+/// What became of the declared tasks, in one line.
+fn tasks(reply: &Value) -> String {
+    let tasks = ExecutorRegistered::deserialize(reply).map(|registered| registered.tasks);
+    let one = |task: DeclaredTaskView| format!("{} {}", task.name, task.result);
+    tasks.unwrap_or_default().into_iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns when the process is asked to end.
+async fn asked() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn failed(message: impl Into<String>) -> Failure {
+    Failure { exit: Exit::No, message: message.into() }
+}
