@@ -12,6 +12,7 @@
 mod api;
 mod cluster;
 mod events;
+mod executors;
 mod links;
 mod process;
 mod programs;
@@ -23,9 +24,10 @@ mod wait;
 pub use self::api::{Api, ApiAnswer, field, items, text};
 pub use self::cluster::{ClusterOptions, ProcessCluster};
 pub use self::events::{OpenStream, StreamedEvent};
+pub use self::executors::{ExecutorProcess, free_address};
 pub use self::links::Links;
 pub use self::process::{FileLimit, ProcessExit, piped, run};
-pub use self::programs::{node_program, witness_program};
+pub use self::programs::{example_program, node_program, witness_program};
 pub use self::small_disk::SmallDisk;
 pub use self::wait::{LIMIT, now_ms, until};
 

@@ -21,6 +21,14 @@ pub fn witness_program() -> TestResult<PathBuf> {
     find("witness-under-test")
 }
 
+/// The executor in Rust among the examples.
+///
+/// # Errors
+/// It was not built.
+pub fn example_program() -> TestResult<PathBuf> {
+    find("executor-example-under-test")
+}
+
 /// Cargo puts a package's binaries beside each other, and its tests one folder below.
 fn find(name: &str) -> TestResult<PathBuf> {
     let own = std::env::current_exe()?;

@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use crate::t65_first_day::Dev;
 
 const README: &str = include_str!("../../../README.md");
-/// Commands that other tests run, or that are too much for one: builds, and nodes with fixed ports.
-const ELSEWHERE: [&str; 2] = ["cargo ", SERVE];
+/// Commands that other tests run, or that are too much for one: builds, and nodes and workers with
+/// fixed ports.
+const ELSEWHERE: [&str; 3] = ["cargo ", SERVE, "punctual executor --"];
 /// Begins the lines that start the nodes of a cluster, each in a terminal of its own.
 const SERVE: &str = "punctual serve ";
 /// Programs that stand in the README.

@@ -1,0 +1,271 @@
+//! Executors: the examples, the worker of the command line, and the choice of the least loaded.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use cluster_tests::{
+    Api, ClusterOptions, ExecutorProcess, ProcessCluster, TestResult, example_program, field,
+    free_address, items, node_program, skipped, text, until,
+};
+use parking_lot::Mutex;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Waits until an executor has a status.
+async fn executor(api: &Api, id: &str, status: &str) -> TestResult<Value> {
+    until(&format!("executor {id} to be {status}"), async || {
+        let executor = api.get(&format!("/api/v1/executors/{id}")).await?;
+        if text(&executor, "status") == status {
+            Ok(executor)
+        } else {
+            Err(format!("{executor}").into())
+        }
+    })
+    .await
+}
+
+async fn trigger(api: &Api, task: &str, parameters: Value) -> TestResult<String> {
+    let body = json!({ "parameters": parameters });
+    let made = api.post(&format!("/api/v1/tasks/{task}/trigger"), &body).await?;
+    Ok(text(&made, "id").to_owned())
+}
+
+/// Waits until an execution has a status.
+async fn execution(api: &Api, id: &str, status: &str) -> TestResult<Value> {
+    until(&format!("execution {id} to be {status}"), async || {
+        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
+        if text(&execution, "status") == status {
+            Ok(execution)
+        } else {
+            Err(format!("{execution}").into())
+        }
+    })
+    .await
+}
+
+/// Waits until an execution was given to an executor that accepted it.
+async fn given(api: &Api, id: &str) -> TestResult<Value> {
+    until(&format!("execution {id} to be given"), async || {
+        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
+        let given = field(&execution, "executor_id").is_string();
+        if given { Ok(execution) } else { Err(format!("{execution}").into()) }
+    })
+    .await
+}
+
+/// Takes the example of one language through what it can do.
+async fn takes_part(api: &Api, language: &str) -> TestResult<()> {
+    let id = format!("{language}-example-1");
+    executor(api, &id, "online").await?;
+    let hello = trigger(api, &format!("{language}-hello"), json!({"who": "world"})).await?;
+    let done = execution(api, &hello, "success").await?;
+    assert_eq!(text(&done, "executor_id"), id);
+    assert!(text(&done, "output_tail").contains("was carried out in"), "{done}");
+    assert_eq!(done.pointer("/attempts/0/detail"), Some(&json!("hello world")), "{done}");
+    let sleep = trigger(api, &format!("{language}-sleep"), json!({"seconds": 600})).await?;
+    given(api, &sleep).await?;
+    let stop = format!("/api/v1/executions/{sleep}/stop");
+    api.send(Method::POST, &stop, None, None).await?;
+    execution(api, &sleep, "cancelled").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_in_rust_is_an_executor() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let arguments = [api.base().to_owned(), free_address()?.to_string()];
+    let log = cluster.folder().join("example.log");
+    let example = ExecutorProcess::start(&example_program()?, arguments, log)?;
+    takes_part(&api, "rust").await.map_err(|error| format!("{error}\n{}", example.said()))?;
+    until("the example to stop the work", async || {
+        let said = example.said();
+        if said.contains("stops") { Ok(()) } else { Err(said.into()) }
+    })
+    .await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn the_example_in_python_is_an_executor() -> TestResult<()> {
+    let python = Path::new("/usr/bin/python3");
+    if !python.exists() {
+        return skipped("python3 is not installed");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/executor.py");
+    let script = script.to_str().ok_or("a path")?.to_owned();
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let arguments = [script, api.base().to_owned(), free_address()?.to_string()];
+    let log = cluster.folder().join("example.log");
+    let example = ExecutorProcess::start(python, arguments, log)?;
+    takes_part(&api, "python").await.map_err(|error| format!("{error}\n{}", example.said()))?;
+    cluster.finish().await
+}
+
+/// Starts a worker of this name whose commands are those of a file.
+fn worker(
+    cluster: &ProcessCluster,
+    name: &str,
+    id: &str,
+    file: &str,
+) -> TestResult<ExecutorProcess> {
+    let settings = cluster.folder().join(format!("{id}.toml"));
+    fs::write(&settings, file)?;
+    let servers: Vec<String> =
+        cluster.numbers().map(|node| cluster.api(node).base().to_owned()).collect();
+    let [settings, data] = [settings, cluster.folder().join(format!("{id}-data"))]
+        .map(|path| path.display().to_string());
+    let listen = free_address()?.to_string();
+    let arguments = [
+        "executor",
+        "--server",
+        &servers.join(","),
+        "--name",
+        name,
+        "--id",
+        id,
+        "--listen",
+        &listen,
+        "--config",
+        &settings,
+        "--data",
+        &data,
+    ];
+    let log = cluster.folder().join(format!("{id}.log"));
+    ExecutorProcess::start(&node_program()?, arguments, log)
+}
+
+#[tokio::test]
+async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
+    let options = ClusterOptions {
+        settings: "[executors]\nhealth_check = { interval = \"1s\", timeout = \"1s\" }\n"
+            .to_owned(),
+        ..ClusterOptions::default()
+    };
+    let mut cluster = ProcessCluster::start(3, options).await?;
+    let api = cluster.api(1);
+    let go = cluster.folder().join("go");
+    let file = format!(
+        "capacity = 2\n[tasks.load]\nargv = [\"sh\", \"-c\", \"echo $PUNCTUAL_NODE \
+         $PUNCTUAL_PARAMETER_N; until [ -e {} ]; do sleep 0.1; done\"]\ncwd = \"/\"\n\
+         [tasks.fail]\nargv = [\"sh\", \"-c\", \"echo no; exit 3\"]\n",
+        go.display()
+    );
+    let mut first = worker(&cluster, "load", "w-1", &file)?;
+    let mut second = worker(&cluster, "load", "w-2", &file)?;
+    for id in ["w-1", "w-2"] {
+        executor(&api, id, "online").await?;
+    }
+    let failed = trigger(&api, "fail", json!({})).await?;
+    let failed = execution(&api, &failed, "failed").await?;
+    assert!(text(&failed, "output_tail").starts_with("no\n"), "{failed}");
+
+    // As many as both take together, and one more that waits.
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        let id = trigger(&api, "load", json!({ "n": number })).await?;
+        given(&api, &id).await?;
+        ids.push(id);
+    }
+    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    for id in &ids {
+        let one = api.get(&format!("/api/v1/executions/{id}")).await?;
+        *at.entry(text(&one, "executor_id").to_owned()).or_default() += 1;
+    }
+    assert_eq!(at, BTreeMap::from([("w-1".to_owned(), 2), ("w-2".to_owned(), 2)]));
+
+    // A node goes, and a worker drains: what it has goes on, and is told to the others.
+    first.ask_to_end()?;
+    executor(&api, "w-1", "offline").await?;
+    cluster.kill9(3)?;
+    fs::write(&go, "")?;
+    for id in &ids {
+        let done = execution(&api, id, "success").await?;
+        let by = text(&done, "executor_id").to_owned();
+        assert!(text(&done, "output_tail").starts_with(&by), "{done}");
+    }
+    assert!(first.ended().await?.success(), "{}", first.said());
+    let id = trigger(&api, "load", json!({ "n": 5 })).await?;
+    let done = execution(&api, &id, "success").await?;
+    assert_eq!(text(&done, "executor_id"), "w-2");
+    second.ask_to_end()?;
+    assert!(second.ended().await?.success(), "{}", second.said());
+    cluster.start_node(3)?;
+    cluster.all_ready().await?;
+    cluster.finish().await
+}
+
+/// An executor that accepts everything and never calls back; the bodies that it was given.
+async fn accepting() -> TestResult<(SocketAddr, Arc<Mutex<Vec<Value>>>)> {
+    let work = Arc::new(Mutex::new(Vec::new()));
+    let take = Arc::clone(&work);
+    let execute = post(move |Json(body): Json<Value>| async move {
+        take.lock().push(body);
+        StatusCode::ACCEPTED
+    });
+    let router = Router::new().route("/execute", execute);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((address, work))
+}
+
+#[tokio::test]
+async fn the_least_loaded_executor_is_chosen() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let weights = [("a", 1_u64), ("b", 1), ("c", 2)];
+    let mut work = BTreeMap::new();
+    for (id, weight) in weights {
+        let (address, given) = accepting().await?;
+        let body = json!({"name": "pool", "instance_id": id, "weight": weight,
+            "base_url": format!("http://{address}")});
+        api.post("/api/v1/executors/register", &body).await?;
+        work.insert(id, given);
+    }
+    let task = json!({"name": "load", "schedule": {"manual": true},
+        "action": {"executor": {"names": ["pool"], "balance": "least_loaded"}}});
+    api.post("/api/v1/tasks", &task).await?;
+    let mut load: BTreeMap<&str, Vec<String>> = weights.map(|(id, _)| (id, Vec::new())).into();
+    for round in 0..24 {
+        // The fewest for its weight, the first by id among equals.
+        let share =
+            |(id, weight): &&(&str, u64)| (load[id].len() as u64 * 12 / weight, (*id).to_owned());
+        let least = weights.iter().min_by_key(share).ok_or("an executor")?.0;
+        let id = trigger(&api, "load", json!({})).await?;
+        let execution_given = given(&api, &id).await?;
+        assert_eq!(text(&execution_given, "executor_id"), least, "round {round}: {load:?}");
+        load.get_mut(least).ok_or("an executor")?.push(id);
+        if round % 3 == 2 {
+            // One of them ends its oldest.
+            let ending = ["c", "a", "b", "c"][round / 3 % 4];
+            let list = load.get_mut(ending).ok_or("an executor")?;
+            if list.is_empty() {
+                continue;
+            }
+            let id = list.remove(0);
+            let url = until("the request to arrive", async || {
+                let work = work[ending].lock();
+                let body = work.iter().find(|body| text(body, "execution_id") == id);
+                body.map(|body| text(body, "callback_url").to_owned()).ok_or_else(|| "none".into())
+            })
+            .await?;
+            let path = url.strip_prefix(api.base()).ok_or("the node's own URL")?;
+            api.post(path, &json!({"status": "success"})).await?;
+            execution(&api, &id, "success").await?;
+        }
+    }
+    let list = api.get("/api/v1/executors").await?;
+    for shown in items(&list) {
+        let own = load[text(shown, "id")].len();
+        assert_eq!(field(shown, "in_flight"), &json!(own), "{list}");
+    }
+    cluster.finish().await
+}
