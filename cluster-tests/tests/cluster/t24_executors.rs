@@ -115,29 +115,27 @@ fn worker(
     name: &str,
     id: &str,
     file: &str,
+    secret: Option<&str>,
 ) -> TestResult<ExecutorProcess> {
     let settings = cluster.folder().join(format!("{id}.toml"));
     fs::write(&settings, file)?;
     let servers: Vec<String> =
         cluster.numbers().map(|node| cluster.api(node).base().to_owned()).collect();
+    let servers = servers.join(",");
     let [settings, data] = [settings, cluster.folder().join(format!("{id}-data"))]
         .map(|path| path.display().to_string());
     let listen = free_address()?.to_string();
-    let arguments = [
-        "executor",
-        "--server",
-        &servers.join(","),
-        "--name",
-        name,
-        "--id",
-        id,
-        "--listen",
-        &listen,
-        "--config",
-        &settings,
-        "--data",
-        &data,
-    ];
+    let mut arguments = [
+        ["executor", "--server"].as_slice(),
+        &[&servers, "--name", name, "--id", id, "--listen", &listen],
+        &["--config", &settings, "--data", &data],
+    ]
+    .concat();
+    let secret_file = cluster.folder().join(format!("{id}.secret")).display().to_string();
+    if let Some(secret) = secret {
+        fs::write(&secret_file, secret)?;
+        arguments.extend(["--secret-file", &secret_file]);
+    }
     let log = cluster.folder().join(format!("{id}.log"));
     ExecutorProcess::start(&node_program()?, arguments, log)
 }
@@ -158,8 +156,8 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
          [tasks.fail]\nargv = [\"sh\", \"-c\", \"echo no; exit 3\"]\n",
         go.display()
     );
-    let mut first = worker(&cluster, "load", "w-1", &file)?;
-    let mut second = worker(&cluster, "load", "w-2", &file)?;
+    let mut first = worker(&cluster, "load", "w-1", &file, None)?;
+    let mut second = worker(&cluster, "load", "w-2", &file, None)?;
     for id in ["w-1", "w-2"] {
         executor(&api, id, "online").await?;
     }
@@ -199,6 +197,50 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
     assert!(second.ended().await?.success(), "{}", second.said());
     cluster.start_node(3)?;
     cluster.all_ready().await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_worker_stops_what_it_is_told_to_and_believes_signed_requests_only() -> TestResult<()> {
+    let secret = "secret-0123456789";
+    let settings = format!("[executors]\nsecret = \"{secret}\"\n");
+    let options = ClusterOptions { settings, ..ClusterOptions::default() };
+    let cluster = ProcessCluster::start(1, options).await?;
+    let api = cluster.api(1);
+    let pid_file = cluster.folder().join("pid");
+    let script = format!("echo $$ > {}; sleep 600", pid_file.display());
+    let file = |task: &str| {
+        format!(
+            "[tasks.{task}-long]\nargv = [\"sh\", \"-c\", {script:?}]\n\
+             [tasks.{task}-short]\nargv = [\"echo\", \"hi\"]\n"
+        )
+    };
+    let told = worker(&cluster, "told", "told", &file("told"), Some(secret))?;
+    let other = worker(&cluster, "other", "other", &file("other"), Some("another-0123456789"))?;
+    for id in ["told", "other"] {
+        executor(&api, id, "online").await?;
+    }
+    let short = trigger(&api, "told-short", json!({})).await?;
+    let done = execution(&api, &short, "success").await?;
+    assert_eq!(text(&done, "output_tail"), "hi\n", "{}", told.said());
+    let short = trigger(&api, "other-short", json!({})).await?;
+    let refused = execution(&api, &short, "failed").await?;
+    assert_eq!(field(&refused, "http_status"), 403, "{refused}");
+
+    let long = trigger(&api, "told-long", json!({})).await?;
+    let pid = until("the command to start", async || {
+        let pid = fs::read_to_string(&pid_file)?;
+        if pid.ends_with('\n') { Ok(pid.trim().to_owned()) } else { Err(pid.into()) }
+    })
+    .await?;
+    api.send(Method::POST, &format!("/api/v1/executions/{long}/stop"), None, None).await?;
+    execution(&api, &long, "cancelled").await?;
+    until("the command to be gone", async || {
+        let there = Path::new("/proc").join(&pid).exists();
+        if there { Err(told.said().into()) } else { Ok(()) }
+    })
+    .await?;
+    drop((told, other));
     cluster.finish().await
 }
 
