@@ -58,7 +58,6 @@ pub(crate) async fn register(
             return Err(OpError::field(format!("/{field}"), ErrorCode::InvalidUrl, why));
         }
     }
-    caller.take_key().await?;
     let view = caller.view().await?;
     // All of them are read before anything is proposed: a mistake in one leaves nothing behind.
     let mut plans = Vec::with_capacity(registration.tasks.len());
@@ -72,6 +71,7 @@ pub(crate) async fn register(
         let plan = DeclarationPlan::of(caller, &view, declared);
         plans.push(plan.map_err(|problem| problem.below(&format!("/tasks/{at}")))?);
     }
+    caller.take_key().await?;
     let id = info.id.clone();
     let put = Command::PutExecutor(Box::new(PutExecutor { info: info.clone() }));
     let part = caller.part("executor");
