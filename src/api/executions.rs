@@ -96,7 +96,7 @@ pub(super) async fn callback(PathSegment(id): PathSegment, write: WriteRequest) 
         Some("timeout") => Status::Timeout,
         _ => Status::Failed,
     };
-    let callback = Callback { fence, key, signed: write.signed.clone(), status, text };
+    let callback = Callback { fence, key, signed: write.signed, status, text };
     let view = callbacks::end(&write.caller, &id, &callback).await?;
     Ok(ok(&view, Message { message: "callback processed".to_owned() }))
 }
