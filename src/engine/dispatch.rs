@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
-use crate::domain::machine::WaitingExecution;
 use crate::domain::machine::command::{FailPending, OfFence, Start, StartOn};
 use crate::domain::machine::record::{Execution, Status, Trigger};
+use crate::domain::machine::{LineKey, WaitingExecution};
 use crate::domain::task::Action;
 use crate::domain::time::Millis;
 use crate::exec::Stop;

@@ -257,6 +257,17 @@ impl ReferenceModel {
         self.wrong.push((self.index, property, what));
     }
 
+    fn node_liveness(&mut self, node: u64, liveness: Liveness) {
+        if liveness == Liveness::Working {
+            self.working.insert(node);
+        } else {
+            self.working.remove(&node);
+        }
+        if liveness == Liveness::Down {
+            self.downs.push((self.index, node));
+        }
+    }
+
     fn command(&mut self, command: Command, answer: &Response) {
         let answer = match answer {
             Ok(answer) => answer,
@@ -293,16 +304,7 @@ impl ReferenceModel {
                     self.node_up(up.node.0, session.0);
                 }
             }
-            Command::NodeLiveness(of) => {
-                if of.liveness == Liveness::Working {
-                    self.working.insert(of.node.0);
-                } else {
-                    self.working.remove(&of.node.0);
-                }
-                if of.liveness == Liveness::Down {
-                    self.downs.push((self.index, of.node.0));
-                }
-            }
+            Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),
             Command::NodeIntent(of) => {
                 if of.intent == Intent::None {
                     self.leaving.remove(&of.node.0);

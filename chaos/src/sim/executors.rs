@@ -98,7 +98,7 @@ struct SimExecutor {
 
 /// A call back.
 #[derive(Clone, Copy, Debug)]
-struct Callback {
+struct SimulatedCallback {
     executor: usize,
     /// The crashes of the executor when it got the attempt.
     crashes: u64,
@@ -112,8 +112,8 @@ pub struct SimExecutors {
     seed: u64,
     history: Arc<RunHistory>,
     executors: Mutex<Vec<SimExecutor>>,
-    callbacks: mpsc::UnboundedSender<Callback>,
-    called: Mutex<Option<mpsc::UnboundedReceiver<Callback>>>,
+    callbacks: mpsc::UnboundedSender<SimulatedCallback>,
+    called: Mutex<Option<mpsc::UnboundedReceiver<SimulatedCallback>>>,
     healed: Mutex<bool>,
 }
 
@@ -293,7 +293,8 @@ impl SimExecutors {
     fn call(&self, executor: usize, execution: u64, fence: u64, well: bool) {
         let crashes = self.crashes(executor);
         // The world ends first only when the run is over.
-        let _over = self.callbacks.send(Callback { executor, crashes, execution, fence, well });
+        let _over =
+            self.callbacks.send(SimulatedCallback { executor, crashes, execution, fence, well });
     }
 }
 
@@ -358,15 +359,15 @@ async fn propose(world: &SimWorld, command: &Command, random: &mut SeededRandom)
     matches!(timeout(PATIENCE, alive.process.spawn(asked)).await, Ok(Ok(true)))
 }
 
-async fn call_back(world: Arc<SimWorld>, mut called: mpsc::UnboundedReceiver<Callback>) {
+async fn call_back(world: Arc<SimWorld>, mut called: mpsc::UnboundedReceiver<SimulatedCallback>) {
     while let Some(callback) = called.recv().await {
         tokio::spawn(deliver(Arc::clone(&world), callback));
     }
 }
 
 /// Calls back until a node has answered.
-async fn deliver(world: Arc<SimWorld>, callback: Callback) {
-    let Callback { executor, crashes, execution, fence, well } = callback;
+async fn deliver(world: Arc<SimWorld>, callback: SimulatedCallback) {
+    let SimulatedCallback { executor, crashes, execution, fence, well } = callback;
     let executors = &world.common.executors;
     let mut random = SeededRandom::of(world.common.plan.seed ^ fence.rotate_left(9), "callback");
     for _ in 0..TRIES {

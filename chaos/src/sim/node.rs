@@ -17,7 +17,7 @@ use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
 use punctual::life::simulation::{SimulatedProcess, Witness};
 use punctual::telemetry::metrics::Metrics;
-use punctual::transport::Fabric;
+use punctual::transport::{Fabric, RandomSource};
 use tokio::sync::{mpsc, watch};
 
 use super::actions::{self, ActionContext};
@@ -201,14 +201,8 @@ impl SimMachine {
                 loopback: false,
             },
         });
-        let draws = process.clone();
-        let random = move |bytes: &mut [u8]| {
-            for chunk in bytes.chunks_mut(8) {
-                chunk.copy_from_slice(&draws.draw().to_le_bytes()[..chunk.len()]);
-            }
-        };
-        let fabric =
-            Fabric { network: common.net.port(index), random: Arc::new(random), secret: None };
+        let random = random_bytes(process.clone());
+        let fabric = Fabric { network: common.net.port(index), random, secret: None };
         let parts = ConsensusParts {
             settings: consensus_settings(&common.plan, index, self.formats),
             disk: self.disk.open(),
@@ -231,6 +225,15 @@ impl SimMachine {
         let router = api::router(Arc::clone(&context));
         self.alive = Some(Alive { number, process, router, context, running });
     }
+}
+
+/// The random source of a process: its own seeded draws.
+fn random_bytes(draws: SimulatedProcess) -> RandomSource {
+    Arc::new(move |bytes| {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&draws.draw().to_le_bytes()[..chunk.len()]);
+        }
+    })
 }
 
 /// What a process does once it has its parts.

@@ -437,8 +437,8 @@ impl TaskEditor<'_> {
         live.paused = None;
         live.deleted = None;
         live.cancelled = None;
-        self.drop_statistics();
         live.dispatched = None;
+        self.drop_statistics();
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =

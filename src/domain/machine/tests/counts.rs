@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::command::SettleSpan;
+use super::super::command::{OfExecution, SettleSpan};
 use super::super::limits::DAYS_MAX;
 use super::super::record::{DayCounts, LogHistogram, Reason, Statistics, Totals, Verdict};
 use super::super::{State, Task};
@@ -198,6 +198,9 @@ impl CountedWorld {
         let tick = self.world.stamp;
         let (execution, fence) = self.world.fire(self.task, self.session, tick);
         let started = tick.plus(Millis(late));
+        if status == Status::Cancelled {
+            self.world.accept(&Command::Stop(OfExecution { task: self.task, execution }));
+        }
         let report = Report {
             ended_at: started.plus(Millis(took)),
             unknown: false,
