@@ -28,6 +28,7 @@ macro_rules! codes {
             }
 
             /// The code of this text; none: this version has no such code.
+            #[cfg(feature = "cli")]
             #[must_use]
             pub fn named(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|code| code.as_str() == text)

@@ -90,8 +90,15 @@ impl EngineContext {
             Ok(()) => what.to_owned(),
             Err(why) => format!("{what}; the executor did not confirm that it stopped: {why}"),
         };
+        let state = self.consensus.replica().read();
+        let found = state.execution(execution).map(|(_, found)| found);
+        let begun = found.and_then(|found| {
+            let attempt = found.attempt.as_ref().filter(|attempt| attempt.fence == fence)?;
+            Some(attempt.granted_at.max(found.attempt_due()))
+        });
         let report = Report {
             unknown: status == Status::Timeout || stopped.is_err(),
+            started_at: begun,
             ..Report::unreported(status, self.clock.now(), &detail)
         };
         Command::Finish(Box::new(Finish { task, execution, fence, report }))

@@ -50,9 +50,9 @@ pub use boot::BootInstant;
 pub use control::{AttemptControl, StartGate, Stop};
 pub use executor::ExecutorTarget;
 pub use func::{Func, FuncContext, FuncFuture};
-pub use outcome::{AttemptOutcome, AttemptStatus};
 #[cfg(feature = "cli")]
-pub use outcome::{TAIL_MAX_BYTES, tail_is_whole};
+pub use outcome::TAIL_MAX_BYTES;
+pub use outcome::{AttemptOutcome, AttemptStatus, tail_is_whole};
 pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 

@@ -74,10 +74,12 @@ fn finish(
     match before.or(ended) {
         // Told again by one who did not hear the answer.
         Some(before) if before == callback.status => return Ok(None),
+        // Its attempt has ended, and another one follows.
+        Some(_) if ended.is_none() => return Err(Refusal::StaleFence.into()),
         Some(_) => return Err(Refusal::ExecutionEnded.into()),
         None => {}
     }
-    let report = report(view, attempt, callback);
+    let report = report(view, execution, attempt, callback);
     Ok(Some(Finish { task: task.key, execution: execution.id, fence, report }))
 }
 
@@ -116,7 +118,13 @@ fn authorised(
     }
 }
 
-fn report(view: &StateView, attempt: &Attempt, callback: &Callback) -> Report {
+fn report(
+    view: &StateView,
+    execution: &Execution,
+    attempt: &Attempt,
+    callback: &Callback,
+) -> Report {
+    let started_at = attempt.granted_at.max(execution.attempt_due());
     let (tail, cut) = callback.text.tail(TAIL_BYTES);
     let mut detail = callback.text.detail.clone();
     if cut > 0 {
@@ -128,8 +136,8 @@ fn report(view: &StateView, attempt: &Attempt, callback: &Callback) -> Report {
     Report {
         status: callback.status,
         unknown: false,
-        started_at: Some(attempt.granted_at),
-        ended_at: view.now.max(attempt.granted_at),
+        started_at: Some(started_at),
+        ended_at: view.now.max(started_at),
         exit_code: None,
         http_status: None,
         detail: detail.trim_start().to_owned(),

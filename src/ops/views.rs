@@ -171,9 +171,16 @@ pub(crate) fn start_time(execution: &Execution) -> Option<Timestamp> {
     execution.started_at().or_else(presumed)
 }
 
-/// What no node has reported yet of a running attempt: it starts when it is due and granted.
+/// When an attempt of which no node reported a start is taken to have started: when it was granted
+/// and due. `None` if it is known not to have started.
 fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp> {
-    (execution.status == Status::Running).then(|| attempt.granted_at.max(execution.attempt_due()))
+    let newest = execution.attempt.as_ref().is_some_and(|newest| newest.fence == attempt.fence);
+    let runs = newest && execution.status == Status::Running;
+    let accepted = attempt.executor.as_ref().is_some_and(|executor| executor.accepted_at.is_some());
+    let unknown = attempt.report.as_ref().is_some_and(|report| report.unknown);
+    let due = if newest { execution.attempt_due() } else { execution.due };
+    let start = (runs || accepted || unknown).then(|| attempt.granted_at.max(due));
+    start.filter(|at| attempt.report.as_ref().is_none_or(|report| *at <= report.ended_at))
 }
 
 /// An execution.
@@ -245,14 +252,13 @@ fn chained(chained: &ChainedTask) -> ChainedView {
 
 fn attempt(state: &State, execution: &Execution, attempt: &Attempt) -> AttemptView {
     let report = attempt.report.as_ref();
-    let current = execution.attempt.as_ref().is_some_and(|newest| newest.fence == attempt.fence);
-    let presumed = presumed_start(execution, attempt).filter(|_| current);
+    let presumed = presumed_start(execution, attempt);
     AttemptView {
         attempt: attempt.number,
         fence: attempt.fence.0,
         node: node_name(state, attempt.node),
         executor_id: executor_of(attempt).map(str::to_owned),
-        started_at: report.map_or(presumed, |report| report.started_at).map(Rfc3339),
+        started_at: report.and_then(|report| report.started_at).or(presumed).map(Rfc3339),
         ended_at: report.map(|report| Rfc3339(report.ended_at)),
         outcome: report.map(|report| words::status(report.status).into()),
         unknown: report.is_some_and(|report| report.unknown),

@@ -161,6 +161,9 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
     for id in ["w-1", "w-2"] {
         executor(&api, id, "online").await?;
     }
+    let soon = json!({"lost_after": "1s"});
+    let answer = api.send(Method::PATCH, "/api/v1/tasks/load", None, Some(&soon)).await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
     let failed = trigger(&api, "fail", json!({})).await?;
     let failed = execution(&api, &failed, "failed").await?;
     assert!(text(&failed, "output_tail").starts_with("no\n"), "{failed}");
@@ -179,10 +182,24 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
     }
     assert_eq!(at, BTreeMap::from([("w-1".to_owned(), 2), ("w-2".to_owned(), 2)]));
 
-    // A node goes, and a worker drains: what it has goes on, and is told to the others.
+    // A node goes, and a worker drains. What it has goes on for longer than `lost_after`, and its
+    // end is reported to another node.
     first.ask_to_end()?;
-    executor(&api, "w-1", "offline").await?;
+    let draining = executor(&api, "w-1", "maintenance").await?;
     cluster.kill9(3)?;
+    let mut heard = text(&draining, "last_heartbeat").to_owned();
+    for beat in ["a", "another"] {
+        let before = heard.clone();
+        heard = until(&format!("{beat} heartbeat of the worker that drains"), async || {
+            let now = api.get("/api/v1/executors/w-1").await?;
+            let at = text(&now, "last_heartbeat").to_owned();
+            if at == before { Err(at.into()) } else { Ok(at) }
+        })
+        .await?;
+    }
+    for id in &ids {
+        execution(&api, id, "running").await?;
+    }
     fs::write(&go, "")?;
     for id in &ids {
         let done = execution(&api, id, "success").await?;

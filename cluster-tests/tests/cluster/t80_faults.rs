@@ -19,7 +19,7 @@ const HERE: &str = "cluster-tests/tests/cluster/t80_faults.rs";
 const MACHINE: &str = "src/domain/machine/tests";
 const STORIES: &str = "src/domain/machine/testscripts";
 
-const FAULTS: [SeedFault; 16] = [
+const FAULTS: [SeedFault; 17] = [
     SeedFault {
         number: "B1",
         fault: "the lock of a task is free again as soon as its work has begun, and every node runs \
@@ -157,12 +157,29 @@ const FAULTS: [SeedFault; 16] = [
         shown_by: &[
             ("src/api/tests/attempts.rs", "what_fails_is_attempted_again_until_it_succeeds"),
             ("{STORIES}/34-retries.txt", ""),
+            (
+                "cluster-tests/tests/cluster/t26_executor_faults.rs",
+                "five_executors_under_kills_keep_the_promises",
+            ),
+        ],
+    },
+    SeedFault {
+        number: "E6",
+        fault: "every executor is told to call back at one port of its own host",
+        shown_by: &[
+            ("src/config/tests.rs", "executors_have_settings_of_their_own"),
+            ("src/api/tests/executing.rs", "an_execution_ends_by_its_callback"),
+            (
+                "cluster-tests/tests/cluster/t26_executor_faults.rs",
+                "five_executors_under_kills_keep_the_promises",
+            ),
         ],
     },
     SeedFault {
         number: "E7",
         fault: "a report that comes late overwrites how an execution ended; no attempt has a token",
         shown_by: &[
+            ("src/api/tests/executing.rs", "an_old_attempt_ends_nothing"),
             ("src/api/tests/running.rs", "a_tick_has_one_claimer"),
             ("src/engine/testscripts/26-late-report.txt", ""),
             ("{STORIES}/10-node-restart.txt", ""),
@@ -172,6 +189,7 @@ const FAULTS: [SeedFault; 16] = [
         number: "E8",
         fault: "a timeout changes a record, and the work goes on",
         shown_by: &[
+            ("src/api/tests/executing.rs", "a_stop_reaches_the_executor_and_a_timeout_too"),
             ("src/exec/tests/shell.rs", "a_timeout_is_term_for_the_whole_group"),
             ("src/exec/tests/shell.rs", "who_ignores_term_is_killed_after_the_grace"),
         ],

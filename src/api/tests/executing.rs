@@ -117,6 +117,7 @@ async fn an_execution_ends_by_its_callback() {
     assert_eq!(told.body, json!({"message": "callback processed"}));
     let done = executors.execution(&given).await;
     assert_eq!(done["status"], "success");
+    assert!(done["lateness_ms"].as_i64().is_none_or(|late| late >= 0), "{done}");
     assert_eq!(done["output_tail"], "begin\nend");
     let attempt = &done["attempts"][0];
     assert_eq!(
@@ -157,6 +158,18 @@ async fn an_old_attempt_ends_nothing() {
     assert_eq!(executors.execution(&first).await["status"], "running");
     executors.call_back(url(&second), &ended("success")).await.expect(200);
     assert_eq!(executors.execution(&first).await["status"], "success");
+    executors.rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_callback_between_two_attempts_is_stale() {
+    let again = json!({"delivery": "at_least_once", "timeout": "1s",
+        "retry": {"max_retry": 0, "delay": "1h", "max_delay": "1h"}});
+    let executors = ExecutorRig::start(&[], again).await;
+    let given = executors.given().await;
+    let path = format!("/api/v1/executions/{}", given["execution_id"].as_str().unwrap());
+    executors.rig.until(&path, |got| got.body["status"] == "pending").await;
+    executors.call_back(url(&given), &ended("success")).await.refused(409, "stale_fence");
     executors.rig.stop().await;
 }
 
@@ -219,6 +232,7 @@ async fn a_stop_reaches_the_executor_and_a_timeout_too() {
     let path = format!("/api/v1/executions/{id}");
     let done = executors.rig.until(&path, |got| got.body["status"] == "timeout").await;
     assert_eq!(done.body["attempts"][0]["unknown"], true);
+    assert!(done.body["duration_ms"].as_u64() >= Some(1_000), "{}", done.body);
     assert_eq!(stops(), 2);
     executors.call_back(url(&given), &ended("success")).await.refused(409, "execution_ended");
     executors.rig.stop().await;

@@ -46,6 +46,8 @@ Without a command it runs a worker, which carries executions out with the comman
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two tries to register.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Why a worker that drains is in maintenance.
+const DRAINING: &str = "the worker ends";
 /// How long a request to a server is repeated, and waited for.
 const PATIENCE: Patience =
     Patience { repeat_for: Duration::from_secs(5), answer_within: Duration::from_secs(10) };
@@ -201,6 +203,7 @@ impl Worker {
                     registered = true;
                     told.clear();
                     tracing::info!(id = self.runs.id, tasks = tasks(&reply.body), "registered");
+                    self.end_former_drain(&reply.body).await;
                 }
                 Ok(_) => told.clear(),
                 Err(ClientError::Refused(refusal)) if refusal.code == "executor_not_found" => {
@@ -226,20 +229,44 @@ impl Worker {
         }
     }
 
-    /// Takes no more work, finishes what runs, and tells the ends. A second request to end kills
-    /// what runs.
+    /// Ends the maintenance of a process before this one that was killed while it drained.
+    async fn end_former_drain(&self, registered: &Value) {
+        let head = ExecutorRegistered::deserialize(registered).map(|registered| registered.head);
+        if head.is_ok_and(|head| head.status == "maintenance" && head.reason == DRAINING) {
+            self.set_status("online", "").await;
+        }
+    }
+
+    async fn set_status(&self, status: &str, reason: &str) {
+        let body = json!({"status": status, "reason": reason});
+        let path = path(["executors", &self.runs.id, "status"]);
+        if let Err(error) = self.client.send(Method::PUT, &path, &[], Some(&body), &[]).await {
+            tracing::warn!(%error, status, "no server takes its status");
+        }
+    }
+
+    /// Takes no more work, finishes what runs, and reports the ends. Until then it is in
+    /// maintenance and sends heartbeats, so that nothing that it has counts as lost. A second
+    /// request to end kills what runs.
     async fn drain(&self) {
         self.runs.drain();
         tracing::info!("asked to end: takes no more work");
-        let offline = json!({"status": "offline", "reason": "the worker ends"});
-        let status = path(["executors", &self.runs.id, "status"]);
         let idle = async {
-            if let Err(error) =
-                self.client.send(Method::PUT, &status, &[], Some(&offline), &[]).await
-            {
-                tracing::warn!(%error, "no server was told");
+            self.set_status("maintenance", DRAINING).await;
+            let heartbeat = path(["executors", &self.runs.id, "heartbeat"]);
+            let beats = async {
+                loop {
+                    sleep(HEARTBEAT).await;
+                    let sent = self.client.send(Method::POST, &heartbeat, &[], None, &[]).await;
+                    if let Err(error) = sent {
+                        tracing::warn!(%error, "no server takes its heartbeat");
+                    }
+                }
+            };
+            tokio::select! {
+                () = self.runs.idle() => {}
+                () = beats => {}
             }
-            self.runs.idle().await;
         };
         tokio::select! {
             () = idle => {}
@@ -249,6 +276,7 @@ impl Worker {
                 self.runs.idle().await;
             }
         }
+        self.set_status("offline", "the worker has ended").await;
     }
 }
 

@@ -148,7 +148,10 @@ struct OwnAddresses {
 
 impl OwnAddresses {
     fn holds(&self, ip: IpAddr) -> bool {
-        self.addresses.contains(&ip) || (self.everywhere && is_of_this_machine(ip))
+        self.addresses.contains(&ip)
+            || (self.everywhere && is_of_this_machine(ip))
+            // It leads to this machine, on whichever address one listens.
+            || (is_no_address(ip) && !self.addresses.is_empty())
     }
 }
 
@@ -205,9 +208,14 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 
 /// Loopback, and the unspecified addresses, which lead there too.
 fn is_loopback(ip: IpAddr) -> bool {
+    ip.is_loopback() || is_no_address(ip)
+}
+
+/// The unspecified addresses, and those of their network.
+fn is_no_address(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.octets()[0] == 0,
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified(),
+        IpAddr::V4(v4) => v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unspecified(),
     }
 }
 
@@ -366,5 +374,16 @@ mod tests {
             assert!(verdict(&guard, "http://192.0.2.1:8081/").await.is_ok());
             assert!(verdict(&guard, "http://127.0.0.1:8082/").await.is_ok());
         }
+    }
+
+    #[tokio::test]
+    async fn an_unspecified_address_is_the_clusters_own_on_its_ports() {
+        let guard = guard(&[], &[("127.0.0.1", 8081), ("10.0.0.1", 7070)], true);
+        for url in ["http://0.0.0.0:8081/", "http://0.0.0.0:7070/", "http://[::]:8081/"] {
+            let error = verdict(&guard, url).await.unwrap_err();
+            assert!(error.contains("cluster's own"), "{url}: {error}");
+        }
+        assert!(verdict(&guard, "http://0.0.0.0:8082/").await.is_ok());
+        assert!(verdict(&guard, "http://127.0.0.2:8081/").await.is_ok());
     }
 }
