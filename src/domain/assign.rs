@@ -29,6 +29,8 @@ pub const DEFAULT_FUNCTION: &str = "*";
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     eligible: Vec<Arc<NodeRecord>>,
+    /// The nodes that work, whatever is meant to become of them.
+    working: Vec<Arc<NodeRecord>>,
     /// Those that executors carry out.
     declared: DeclaredTasks,
 }
@@ -107,7 +109,9 @@ impl Members {
     #[must_use]
     pub fn of(state: &State) -> Self {
         let eligible = state.nodes().filter(|node| away(node).is_none()).cloned().collect();
-        Self { eligible, declared: state.declared_tasks().clone() }
+        let working = state.nodes().filter(|node| node.liveness == Liveness::Working);
+        let working = working.cloned().collect();
+        Self { eligible, working, declared: state.declared_tasks().clone() }
     }
 
     /// The owner of a task; none: no eligible node matches its selector and can carry it out.
@@ -128,14 +132,13 @@ impl Members {
         &self.declared
     }
 
-    /// The node that looks whether an executor answers.
+    /// The node that looks whether an executor answers. If no node may own tasks, one that works.
     #[must_use]
     pub fn prober(&self, executor: &str) -> Option<NodeId> {
         let name = format!("executor:{executor}");
-        let draws = self
-            .eligible
-            .iter()
-            .map(|node| (draw(name.as_bytes(), node.id, node.info.weight), node.id));
+        let nodes = if self.eligible.is_empty() { &self.working } else { &self.eligible };
+        let draws =
+            nodes.iter().map(|node| (draw(name.as_bytes(), node.id, node.info.weight), node.id));
         draws.min().map(|(_, id)| id)
     }
 }
@@ -260,7 +263,8 @@ mod tests {
         one.info.shell = false;
         two.info.functions = vec!["report".to_owned()];
         let eligible = vec![Arc::new(one), Arc::new(two)];
-        let members = Members { eligible, declared: DeclaredTasks::default() };
+        let working = Vec::new();
+        let members = Members { eligible, working, declared: DeclaredTasks::default() };
         for name in 0..100 {
             for mut spec in [shell(None), task(Some(Action::Func { id: "report".to_owned() }))] {
                 spec.name = format!("t{name}");

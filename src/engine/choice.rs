@@ -24,7 +24,9 @@ pub(super) enum ChosenCarrier {
     Node,
     /// This executor.
     Executor(Arc<str>),
-    /// An executor, but none is there for it now.
+    /// An executor, but those that are online have no room for it now.
+    Full,
+    /// An executor, but none is online for it now.
     Nobody,
 }
 
@@ -90,7 +92,14 @@ impl ExecutorChoices {
         let chosen = self.among(&closed, task, execution, view);
         // An executor that failed lately is better than none.
         let chosen = chosen.or_else(|| self.among(&known, task, execution, view));
-        chosen.map_or(ChosenCarrier::Nobody, ChosenCarrier::Executor)
+        // One that takes work at all, and was not chosen, is at its capacity.
+        let action = executor_action(task, execution);
+        let takes_work = |one: &&Arc<ExecutorRecord>| self.candidate(one, action, view).weight > 0;
+        match chosen {
+            Some(executor) => ChosenCarrier::Executor(executor),
+            None if known.iter().any(takes_work) => ChosenCarrier::Full,
+            None => ChosenCarrier::Nobody,
+        }
     }
 
     fn among(
@@ -100,11 +109,7 @@ impl ExecutorChoices {
         execution: &Execution,
         view: &EngineView<'_>,
     ) -> Option<Arc<str>> {
-        let spec = task.revision(execution.revision).map(|kept| &kept.spec);
-        let action = match spec.and_then(|spec| spec.action.as_ref()) {
-            Some(Action::Executor(action)) => Some(action),
-            _ => None,
-        };
+        let action = executor_action(task, execution);
         let candidates: Vec<ExecutorCandidate<'_>> =
             executors.iter().map(|one| self.candidate(one, action, view)).collect();
         let (dispatched, open) = (task.live.dispatched.as_deref(), self.by_task.get(&task.key));
@@ -177,6 +182,11 @@ impl ExecutorChoices {
         shown.into_iter().for_each(|execution| self.forget(execution));
     }
 
+    /// The executors of an execution are full: it waits as long as one of them is online.
+    pub fn wait_for_room(&mut self, one: WaitingExecution, now: BootInstant) {
+        self.starving.insert(one.execution, StarvingExecution { one, since: now });
+    }
+
     /// No executor is there for an execution. True: it has waited for so long that it fails.
     pub fn starve(&mut self, one: WaitingExecution, now: BootInstant, limit: Millis) -> bool {
         let starving = StarvingExecution { one, since: now };
@@ -196,7 +206,12 @@ impl ExecutorChoices {
 
     /// Whether something is remembered of an execution, or what ended may make room for others.
     pub fn concerns(&self, execution: ExecutionId) -> bool {
-        self.open.contains_key(&execution) || !self.starving.is_empty()
+        self.open.contains_key(&execution) || self.starves()
+    }
+
+    /// Whether an execution waits for an executor.
+    pub fn starves(&self) -> bool {
+        !self.starving.is_empty()
     }
 
     /// An executor took an attempt, or did not.
@@ -220,5 +235,14 @@ impl ExecutorChoices {
     /// Forgets failures of executors that are gone.
     pub fn retain(&mut self, view: &EngineView<'_>) {
         self.circuits.retain(|executor, _| view.state.executor(executor).is_some());
+    }
+}
+
+/// What the definition of an execution says about executors, if it names them.
+fn executor_action<'a>(task: &'a Task, execution: &Execution) -> Option<&'a ExecutorAction> {
+    let spec = task.revision(execution.revision).map(|kept| &kept.spec);
+    match spec.and_then(|spec| spec.action.as_ref()) {
+        Some(Action::Executor(action)) => Some(action),
+        _ => None,
     }
 }

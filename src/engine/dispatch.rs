@@ -23,7 +23,7 @@ use super::changed_lines::ChangedLines;
 use super::choice::{ChosenCarrier, ExecutorChoices};
 use super::delays::DelayWatch;
 pub(super) use super::dispatch_words::{DispatchDo, DispatchEvent};
-use super::limits::{ASK_AGAIN, ASK_OVER, REMEMBER, SILENCE_MIN};
+use super::limits::{ASK_AGAIN, ASK_OVER, FED_AT_ONCE, REMEMBER, SILENCE_MIN};
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
 use super::waiting::{StartEligibility, WaitingList, eligibility, waits};
@@ -41,6 +41,8 @@ pub(super) struct Dispatch {
     lines: ChangedLines,
     delays: DelayWatch,
     executors: ExecutorChoices,
+    /// Whether an executor may have got room since executions last asked for one.
+    room: bool,
 }
 
 impl Dispatch {
@@ -68,7 +70,7 @@ impl Dispatch {
             }
             DispatchEvent::Fill => {
                 let waiting = self.waiting.len() != 0 || self.slots.waiting() != 0;
-                waiting || self.lines.any() || self.delays.changed()
+                waiting || self.lines.any() || self.delays.changed() || self.room
             }
             DispatchEvent::Unacknowledged(_) => self.attempts.len() != 0,
             _ => true,
@@ -92,7 +94,7 @@ impl Dispatch {
             DispatchEvent::ExecutionEnded(task, execution) => {
                 self.waiting.end(task, execution);
                 self.executors.forget(execution);
-                self.feed();
+                self.room |= self.executors.starves();
                 // Whatever runs here of it runs for nobody.
                 self.stop(execution, &mut todo);
             }
@@ -101,7 +103,7 @@ impl Dispatch {
             DispatchEvent::LineChanged(task) => self.line_changed(task, view),
             DispatchEvent::MembersChanged => {
                 self.executors.retain(view);
-                self.feed();
+                self.feed(usize::MAX);
                 self.delays.change();
                 self.waiting.all_changed();
                 self.lines.all = true;
@@ -233,6 +235,10 @@ impl Dispatch {
         self.look_at_delays(view, todo);
         self.look_at_lines(view);
         self.executors.prune(view);
+        if std::mem::take(&mut self.room) {
+            // One end makes little room. All are tried again at the next check.
+            self.feed(FED_AT_ONCE);
+        }
         while self.slots.has_room() {
             let Some(one) = self.waiting.take_next() else { break };
             if self.slots.holds(AskPurpose::Start(one.execution)) {
@@ -240,10 +246,8 @@ impl Dispatch {
             }
             match (eligibility(&one, view), view.session) {
                 // It is looked at when its time has come or its lines change.
-                (
-                    StartEligibility::Over | StartEligibility::Delayed | StartEligibility::InLine,
-                    _,
-                ) => {}
+                (StartEligibility::Over, _) => self.executors.forget(one.execution),
+                (StartEligibility::Delayed | StartEligibility::InLine, _) => {}
                 (StartEligibility::Askable, Some(session)) => {
                     if !self.ask_for(one, session, view, todo) {
                         self.waiting.add(one);
@@ -279,6 +283,10 @@ impl Dispatch {
                 }
                 asked
             }
+            ChosenCarrier::Full => {
+                self.executors.wait_for_room(one, view.boot);
+                true
+            }
             ChosenCarrier::Nobody => {
                 if self.executors.starve(one, view.boot, self.dispatch_wait) {
                     let reason = "no_executor".to_owned();
@@ -290,8 +298,8 @@ impl Dispatch {
     }
 
     /// Something changed: there may be an executor for those that wait for one.
-    fn feed(&mut self) {
-        for one in self.executors.starving() {
+    fn feed(&mut self, at_most: usize) {
+        for one in self.executors.starving().take(at_most) {
             self.waiting.add(one);
         }
     }
@@ -415,7 +423,7 @@ impl Dispatch {
         self.slots.forget(view.boot, REMEMBER, open);
         self.stop_superseded(view, todo);
         self.waiting.retry();
-        self.feed();
+        self.feed(usize::MAX);
         self.fill(view, todo);
     }
 

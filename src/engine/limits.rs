@@ -36,6 +36,8 @@ pub(super) const BEHIND: Millis = Millis(1_000);
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// It hangs if it did not come round between so many looks.
 pub(super) const LOOKS_MAX: u32 = 20;
+/// So many executions that wait for an executor try again when something of one ended.
+pub(super) const FED_AT_ONCE: usize = 16;
 /// Silence of the leader after which attempts are held against `lost_after`.
 pub(super) const SILENCE_MIN: Millis = Millis(500);
 /// A leader that has not answered for this long is logged, and again after each [`SILENCE_AGAIN`].

@@ -38,6 +38,8 @@ pub(super) enum ProbeDo {
 struct ProbedExecutor {
     /// Since when it counts.
     revision: Revision,
+    /// Since when this node listens for its heartbeats.
+    since: BootInstant,
     /// The next probe, or look at its heartbeat.
     due: BootInstant,
     /// The probe that is under way, by the revision that it was made for.
@@ -63,7 +65,12 @@ impl Prober {
 
     /// Decides the consequences of an event.
     pub fn on(&mut self, event: ProbeEvent, view: &EngineView<'_>) -> Vec<ProbeDo> {
-        if !self.settings.enabled || view.session.is_none() {
+        if !self.settings.enabled {
+            return Vec::new();
+        }
+        if view.session.is_none() {
+            // What was asked and counted belongs to the session that is gone.
+            self.known.clear();
             return Vec::new();
         }
         match event {
@@ -81,10 +88,17 @@ impl Prober {
                 continue;
             }
             let (revision, due) = (executor.revision, view.boot);
-            let fresh = ProbedExecutor { revision, due, asked: None, failures: 0, successes: 0 };
+            let fresh = ProbedExecutor {
+                revision,
+                since: view.boot,
+                due,
+                asked: None,
+                failures: 0,
+                successes: 0,
+            };
             let mut known = former.remove(&id).unwrap_or(fresh);
             if known.revision != revision {
-                known = ProbedExecutor { asked: known.asked, due: known.due, ..fresh };
+                known = ProbedExecutor { revision, failures: 0, successes: 0, ..known };
             }
             if known.due <= view.boot {
                 todo.extend(self.due(&id, executor, &mut known, view));
@@ -111,7 +125,8 @@ impl Prober {
             return Some(ProbeDo::Probe(Arc::clone(id)));
         }
         let limit = self.settings.interval.0.saturating_mul(self.settings.failure_threshold.into());
-        let silence = view.now.since(executor.renewed_at);
+        // A heartbeat that no node could note, while there was none, does not count as missing.
+        let silence = view.now.since(executor.renewed_at).min(view.boot.since(known.since));
         if silence.0 < limit {
             known.due = view.boot.plus(Millis(limit - silence.0));
             return None;

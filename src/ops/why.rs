@@ -130,6 +130,13 @@ fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
     ))
 }
 
+/// What an execution waits for, or where an executor carries it out, as part of a sentence.
+fn waits_for(view: &StateView, task: &Task, execution: &Execution) -> Option<String> {
+    next_attempt(view, execution)
+        .or_else(|| queue::waits_for(&view.state, task, execution))
+        .or_else(|| executors::waits_for(&view.state, task, execution))
+}
+
 /// The result of a fired tick, as a sentence.
 fn told(view: &StateView, fired: &FiredTick) -> String {
     let (at, id) = (fired.tick, fired.execution);
@@ -138,10 +145,7 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
         let status = execution.map_or("no longer kept", |one| words::status(one.status));
         let mut out = format!("{at} fired: execution {id}, {status}");
         if let Some((task, one)) = view.state.execution(id) {
-            let why = next_attempt(view, one)
-                .or_else(|| queue::waits_for(&view.state, task, one))
-                .or_else(|| executors::waits_for(&view.state, task, one));
-            out.extend(why.map(|why| format!(" {why}")));
+            out.extend(waits_for(view, task, one).map(|why| format!(" {why}")));
         }
         return out;
     };
@@ -331,8 +335,7 @@ fn manual(view: &StateView, task: &Task) -> String {
     };
     let (id, at, status) = (last.id, last.created_at, words::status(last.status));
     out.push_str(&format!("; the last one is execution {id} of {at}, {status}"));
-    let waits = next_attempt(view, last).or_else(|| queue::waits_for(&view.state, task, last));
-    out.extend(waits.map(|why| format!(" {why}")));
+    out.extend(waits_for(view, task, last).map(|why| format!(" {why}")));
     let report = last.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
     let detail = report.map_or("", |report| report.detail.as_str());
     if last.status.failure() && !detail.is_empty() {

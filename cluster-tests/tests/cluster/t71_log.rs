@@ -161,9 +161,8 @@ async fn an_attempt_that_another_one_follows_is_told_of() -> TestResult<()> {
     again["retry"] = json!({"max_retry": 2, "delay": "100ms"});
     cluster.add(1, &[again]).await?;
     cluster.api(1).post("/api/v1/tasks/again/trigger", &json!({})).await?;
-    says(&cluster, 1, "WARN attempt 1 on n1 failed: exit code 1; the next one may start at")
-        .await?;
-    says(&cluster, 1, "WARN the execution on n1 failed: exit code 1").await?;
+    says(&cluster, 1, "WARN attempt 1 on n1 failed: exit 1; the next one may start at").await?;
+    says(&cluster, 1, "WARN the execution on n1 failed: exit 1").await?;
     // The second attempt is counted, as failures that follow each other are.
     assert_eq!(count(&cluster, 1, "attempt "), 1, "{:?}", told(&cluster, 1));
     stops_calmly(cluster).await

@@ -74,7 +74,7 @@ impl Prometheus {
         let folder = cluster.folder();
         let alerts = std::fs::read_to_string(configs().join("alerts.yaml"))?;
         let quick = alerts.replace("> 3600", "> 1").replace("for: 1m", "for: 0s");
-        assert_eq!(quick.matches("> 1\n").count() + quick.matches("for: 0s").count(), 3);
+        assert_eq!(quick.matches("> 1\n").count() + quick.matches("for: 0s").count(), 4);
         std::fs::write(folder.join("alerts.yaml"), quick)?;
         let targets: Vec<String> =
             cluster.numbers().map(|node| cluster.listens(node)[0].to_string()).collect();

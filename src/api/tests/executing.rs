@@ -143,6 +143,17 @@ async fn an_execution_ends_by_its_callback() {
 }
 
 #[tokio::test]
+async fn the_callback_goes_to_where_the_settings_say() {
+    let settings = [("executors.callback_base", "https://jobs.example:8443/p/".to_owned())];
+    let executors = ExecutorRig::start(&settings, json!({})).await;
+    let given = executors.given().await;
+    let id = given["execution_id"].as_str().unwrap();
+    let start = format!("https://jobs.example:8443/p/api/v1/executions/{id}/callback?fence=");
+    assert!(url(&given).starts_with(&start), "{given}");
+    executors.rig.stop().await;
+}
+
+#[tokio::test]
 async fn an_old_attempt_ends_nothing() {
     let retry = json!({"retry": {"max_retry": 1, "delay": "0s"}});
     let executors = ExecutorRig::start(&[], retry).await;
@@ -285,6 +296,11 @@ async fn why_names_the_executor() {
     let waits = rig.get(&why).await.expect(200);
     let summary = waits.body["summary"].as_str().unwrap();
     assert!(summary.ends_with("pending for an executor: e-1 is maintenance"), "{summary}");
+    let by_hand = rig.post("/tasks/task/trigger", Value::Null).await.expect(201);
+    let manual = rig.get("/tasks/task/why").await.expect(200);
+    assert!(manual.text.contains("pending for an executor: e-1 is maintenance"), "{}", manual.text);
+    let id = by_hand.body["id"].as_str().unwrap();
+    rig.post(&format!("/executions/{id}/stop"), Value::Null).await.expect(200);
     status("online").await;
     let given = executors.attempt(fired.body["items"][0]["id"].as_str().unwrap(), 1).await;
     let path = format!("/api/v1{why}");

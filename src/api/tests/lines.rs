@@ -68,6 +68,9 @@ async fn a_full_queue_refuses_triggers_and_says_what_is_in_the_way() {
     trigger(&rig, "alone").await;
     add(&rig, "few", json!({"max_live": 1})).await;
     trigger(&rig, "few").await;
+    let shown = rig.get("/tasks/queued/why").await.expect(200);
+    let way = format!("execution {first} of queued has to end first");
+    assert!(shown.text.contains(&way), "{}", shown.text);
     for (name, code) in [("queued", "queue_full"), ("alone", "overlap"), ("few", "max_live")] {
         let refused = rig.post(&format!("/tasks/{name}/trigger"), json!({})).await.expect(409);
         assert_eq!(refused.body["code"], code, "{}", refused.text);

@@ -89,6 +89,17 @@ async fn a_task_may_be_for_executors() {
 }
 
 #[tokio::test]
+async fn an_execution_that_waits_shows_its_place() {
+    let mut waits = execution("42", "pending", "");
+    waits["queue"] =
+        json!({"line": "group db", "position": 2, "ahead": 1, "running": 1, "limit": 1});
+    let answers = [("GET /executions/42", 200, waits)];
+    let shown = ran(&["execution", "show", "42"], &answers).await;
+    let line = shown.data.lines().find(|line| line.starts_with("queue")).unwrap_or_default();
+    assert!(line.contains("2") && line.contains("group db"), "{}", shown.data);
+}
+
+#[tokio::test]
 async fn an_execution_names_its_executor() {
     let mut given = execution("42", "success", "done");
     given["executor_id"] = json!("e-1");

@@ -310,10 +310,6 @@ fn data_and_policies() {
         (with(json!({"timeout": "-5s"})), "/timeout", "invalid_duration"),
         (with(json!({"kill_grace": "99999999999999999999d"})), "/kill_grace", "invalid_duration"),
         (with(json!({"lost_after": "999ms"})), "/lost_after", "out_of_range"),
-        (with(json!({"retry": {"max_retry": -1}})), "/retry/max_retry", "out_of_range"),
-        (with(json!({"retry": {"max_retry": 1_001}})), "/retry/max_retry", "out_of_range"),
-        (with(json!({"retry": {"backoff": "linear"}})), "/retry/backoff", "invalid_value"),
-        (with(json!({"retry": 3})), "/retry", "wrong_type"),
         (
             with(json!({"assignment": {"strategy": "random"}})),
             "/assignment/strategy",
@@ -339,6 +335,26 @@ fn data_and_policies() {
         (with(json!({"keep": {"ticks": "all"}})), "/keep/ticks", "wrong_type"),
         (with(json!({"after_run": "delete"})), "/after_run", "invalid_value"),
         (with(json!({"one_shot": "true"})), "/one_shot", "wrong_type"),
+    ]);
+}
+
+#[test]
+fn retries() {
+    expect(vec![
+        (with(json!({"retry": {"max_retry": -1}})), "/retry/max_retry", "out_of_range"),
+        (with(json!({"retry": {"max_retry": 1_001}})), "/retry/max_retry", "out_of_range"),
+        (with(json!({"retry": {"backoff": "linear"}})), "/retry/backoff", "invalid_value"),
+        (with(json!({"retry": 3})), "/retry", "wrong_type"),
+        (
+            with(json!({"retry": {"delay": "99999999999999999999d"}})),
+            "/retry/delay",
+            "invalid_duration",
+        ),
+        (
+            with(json!({"retry": {"max_delay": "99999999999999999999d"}})),
+            "/retry/max_delay",
+            "invalid_duration",
+        ),
     ]);
 }
 

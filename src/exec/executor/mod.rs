@@ -112,10 +112,14 @@ impl Executors {
                 refusal(status, &answer, live)
             }
             (ExchangeEnd::Answered, Some(status)) => judge(status, &answer, live),
+            // It has accepted, however the rest of the answer fared.
+            (ExchangeEnd::Broke(_) | ExchangeEnd::TimedOut, Some(202)) => {
+                judge(202, &BoundedAnswer::default(), live)
+            }
             (end, status) => AttemptOutcome { http_status: status, ..end.without_answer(&bounded) },
         };
         let outcome = outcome.timed(started, BootInstant::now());
-        if given_up {
+        if given_up && outcome.status != AttemptStatus::Accepted {
             // The executor may work on it all the same. Whether it stops is not known here.
             let _unheard = self.stop(http, target, attempt.execution, attempt.fence).await;
         }

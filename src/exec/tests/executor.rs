@@ -173,6 +173,16 @@ async fn an_answer_is_read_to_its_bound() {
 }
 
 #[tokio::test]
+async fn who_answers_202_has_accepted_whatever_follows() {
+    let half = rude(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nhalf").await;
+    let outcome = TestExec::new().run(&action(), &given(half, "")).await;
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Accepted, false), "{outcome:?}");
+    let half = rude(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await;
+    let outcome = TestExec::new().run(&action(), &given(half, "")).await;
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Lost, true), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn without_an_answer_the_outcome_is_unknown_and_the_executor_is_told_to_stop() {
     let (address, seen) = executors().await;
     let bench = TestExec::new();
