@@ -61,12 +61,16 @@ impl ReferenceModel {
             let old = task.spec.as_ref();
             let rescheduled = old.is_none_or(|old| old.schedule != spec.schedule);
             let switched = old.is_none_or(|old| old.enabled != spec.enabled);
-            if rescheduled || switched {
+            // A completed task that may fire more than once after all has ticks again.
+            let once = |spec: &TaskSpec| spec.one_shot;
+            let revived = task.exhausted && old.is_some_and(once) && !spec.one_shot;
+            if rescheduled || switched || revived {
                 let (set_at, begun) = self.begin(&spec, settled);
                 task.cursor = settled.max(if rescheduled { begun } else { self.stamp });
                 if rescheduled {
-                    (task.set_at, task.exhausted) = (set_at, false);
+                    task.set_at = set_at;
                 }
+                task.exhausted &= !(rescheduled || revived);
             }
             (task.spec, task.revision) = (Some(spec), revision);
             self.tasks.insert(key, task);
