@@ -148,7 +148,13 @@ impl SimExecutors {
         let (this, agreement) = (Arc::clone(self), Arc::clone(agreement));
         let answering: SimulatedExecutors = Arc::new(move |call| {
             let (this, agreement) = (Arc::clone(&this), Arc::clone(&agreement));
-            Box::pin(async move { this.answer(node, process, &agreement, call).await })
+            // The connection is made, and the first byte leaves with the call itself.
+            let taken = this.takes(&call);
+            if taken && call.url.ends_with("/execute") {
+                let body: Value = serde_json::from_str(&call.body).unwrap_or(Value::Null);
+                this.note_start(node, process, &agreement, &body);
+            }
+            Box::pin(async move { this.answer(call, taken).await })
         });
         exec.simulate_executors(answering);
     }
@@ -161,12 +167,18 @@ impl SimExecutors {
         self.executors.lock().get(executor).map_or(0, |executor| executor.crashes)
     }
 
+    /// Whether the executor of a call takes connections.
+    fn takes(&self, call: &ExecutorCall) -> bool {
+        let path = call.url.trim_start_matches("http://");
+        let id = path.split_once('/').map(|(id, _)| id);
+        let executor = IDS.iter().position(|known| Some(*known) == id);
+        executor.is_some_and(|executor| !self.is_down(executor))
+    }
+
     async fn answer(
         self: Arc<Self>,
-        node: usize,
-        process: u64,
-        agreement: &ReplicaAgreement,
         call: ExecutorCall,
+        taken: bool,
     ) -> Result<(u16, Vec<u8>), ExecutorCallFailure> {
         let refused = || ExecutorCallFailure::NotSent("connection refused".to_owned());
         let path = call.url.trim_start_matches("http://");
@@ -176,13 +188,12 @@ impl SimExecutors {
         let fence = body["fence"].as_u64().unwrap_or(0);
         let mut random = SeededRandom::of(self.seed ^ fence.rotate_left(23), path);
         sleep(Duration::from_micros(random.range(100, 3_000))).await;
-        if self.is_down(executor) {
+        if !taken {
             // One that is gone refuses; one that is cut off is silent.
             return if random.chance(600) { Err(refused()) } else { pending().await };
         }
         match path {
             "execute" => {
-                self.note_start(node, process, agreement, &body);
                 self.execute(executor, &body, fence, random).await
             }
             "stop" => {
