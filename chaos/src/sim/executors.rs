@@ -193,9 +193,7 @@ impl SimExecutors {
             return if random.chance(600) { Err(refused()) } else { pending().await };
         }
         match path {
-            "execute" => {
-                self.execute(executor, &body, fence, random).await
-            }
+            "execute" => self.execute(executor, &body, fence, random).await,
             "stop" => {
                 if let Some(one) = self.executors.lock().get_mut(executor) {
                     // Some do not listen.
