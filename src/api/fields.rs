@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use crate::domain::error_code::ErrorCode;
-use crate::domain::spec::{self, closest};
+use crate::domain::spec::{self, closest, escape};
 use crate::domain::time::Timestamp;
 
 use crate::ops::OpError;
@@ -161,9 +161,4 @@ impl<'v> BodyFields<'v> {
         let problems = self.problems.take();
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
     }
-}
-
-/// Escapes a key for a JSON pointer.
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

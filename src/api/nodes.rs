@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
-use super::fields::{BodyFields, escape};
+use super::fields::BodyFields;
 use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::error_code::ErrorCode;
-use crate::domain::spec::check_label;
+use crate::domain::spec::{check_label, escape};
 use crate::dto::NodePatchRequest;
 use crate::ops::{OpError, nodes};
 

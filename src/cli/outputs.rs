@@ -3,8 +3,9 @@
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use crate::client::{Client, ClientError, Query, Reply, ServerEvent, path};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{ExecutionView, OutputAttempt, OutputEnd, OutputGone, OutputPiece};
-use crate::exec::{TAIL_MAX_BYTES, tail_is_whole};
+use crate::exec::{TAIL_MAX_BYTES, left_out, tail_is_whole};
 
 /// The header that says where in the whole output an answer begins.
 const OUTPUT_FROM: &str = "punctual-output-from";
@@ -86,14 +87,19 @@ async fn kept(
     Ok((bytes, cut))
 }
 
-/// The line in the place of bytes that are not kept.
-fn left_out(count: u64) -> String {
-    format!("\n[punctual: {count} bytes left out here]\n")
-}
-
 /// A header of an answer that is a number.
 fn number(reply: &Reply, header: &str) -> Option<u64> {
     reply.headers.get(header)?.to_str().ok()?.parse().ok()
+}
+
+/// What is said of the output of a lost attempt: its node may have had more that it did not keep.
+pub const END_MAY_MISS: &str =
+    "[punctual: the attempt was lost; the end of its output may be missing]";
+
+/// Whether that is said of the output of this choice.
+#[must_use]
+pub fn end_may_miss(execution: &ExecutionView, choice: OutputChoice) -> bool {
+    execution.status == "lost" && choice.attempt.is_none_or(|attempt| execution.attempt == attempt)
 }
 
 /// What is missing from an answer with an output; none: nothing is, or a line in it says so.
@@ -127,9 +133,12 @@ pub async fn printed(
     if whole && choice.attempt.is_none_or(|attempt| execution.attempt == attempt) {
         return Ok((tail.as_bytes().to_vec(), None));
     }
+    let lost = end_may_miss(execution, choice);
     match kept(&execution.id, &choice.query(freshness), client).await {
-        Ok(found) => Ok(found),
-        Err(ClientError::Refused(refusal)) if refusal.code == "attempt_not_found" => {
+        Ok((bytes, cut)) => Ok((bytes, cut.or_else(|| lost.then(|| END_MAY_MISS.to_owned())))),
+        Err(ClientError::Refused(refusal))
+            if refusal.known() == Some(ErrorCode::AttemptNotFound) =>
+        {
             let attempt = choice.attempt.unwrap_or_default();
             Ok((Vec::new(), Some(format!("[punctual: there was no attempt {attempt}]"))))
         }
@@ -137,7 +146,10 @@ pub async fn printed(
             Ok((tail.as_bytes().to_vec(), None))
         }
         Err(ClientError::Refused(refusal))
-            if matches!(refusal.code.as_str(), "output_gone" | "node_unreachable") =>
+            if matches!(
+                refusal.known(),
+                Some(ErrorCode::OutputGone | ErrorCode::NodeUnreachable)
+            ) =>
         {
             Ok((Vec::new(), Some(format!("[punctual: {}]", refusal.detail))))
         }
@@ -220,6 +232,7 @@ pub async fn follow(id: &str, choice: OutputChoice, context: &mut CliContext) ->
     let client = context.own_client()?;
     let mut events = client.events(path, query);
     let mut stream = PrintedStream::default();
+    let mut line_ended = true;
     loop {
         let event = events.next().await?;
         let Some(printing) = Printing::of(&event) else { continue };
@@ -243,9 +256,17 @@ pub async fn follow(id: &str, choice: OutputChoice, context: &mut CliContext) ->
                 context.out.say(&format!("[attempt {} on {}]", begins.attempt, begins.node));
             }
             Printing::Attempt(_) => {}
-            Printing::Piece(piece) => context.out.printed(&stream.piece(&piece))?,
+            Printing::Piece(piece) => {
+                let bytes = stream.piece(&piece);
+                line_ended = bytes.last().is_none_or(|last| *last == b'\n');
+                context.out.printed(&bytes)?;
+            }
             Printing::Gone(gone) => say_gone(&stream, &gone, context)?,
-            Printing::End(_) => return Ok(Exit::Ok),
+            Printing::End(end) => {
+                let before = if line_ended { "" } else { "\n" };
+                context.out.say(&format!("{before}[{id} {}]", end.status));
+                return Ok(Exit::Ok);
+            }
         }
     }
 }

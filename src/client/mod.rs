@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-pub use self::error::{ClientError, ErrorKind, ServerRefusal};
+pub use self::error::{ClientError, ErrorKind, FieldProblem, ServerRefusal};
 pub use self::stream::{EventStream, ServerEvent};
 
 /// The header that makes a repeated write the same write.

@@ -313,6 +313,11 @@ impl Consensus {
         self.core.read_barrier(limit).await
     }
 
+    fn peer(&self, node: u64) -> Result<Arc<peers::PeerConnections>, CallError> {
+        let unknown = || CallError::NotSent("no such member".to_owned());
+        self.core.peers.node(node).ok_or_else(unknown)
+    }
+
     /// Sends a request to the layer above of a member.
     ///
     /// # Errors
@@ -324,9 +329,7 @@ impl Consensus {
         body: Bytes,
         limit: Duration,
     ) -> Result<Bytes, CallError> {
-        let unknown = || CallError::NotSent("no such member".to_owned());
-        let peer = self.core.peers.node(node).ok_or_else(unknown)?;
-        peer.forward.call(kind, body, limit).await
+        self.peer(node)?.forward.call(kind, body, limit).await
     }
 
     /// [`Consensus::ask`] for a request that is held until there is news. If the future is dropped,
@@ -341,9 +344,7 @@ impl Consensus {
         body: Bytes,
         limit: Duration,
     ) -> Result<Bytes, CallError> {
-        let unknown = || CallError::NotSent("no such member".to_owned());
-        let peer = self.core.peers.node(node).ok_or_else(unknown)?;
-        peer.watch.hold(kind, body, limit).await
+        self.peer(node)?.watch.hold(kind, body, limit).await
     }
 
     /// Sets the handler of peers' requests to the layer above; only the first call counts.

@@ -73,9 +73,9 @@ impl PeerRequests {
     async fn held(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
         let node = connection.hello.identity.node.0;
         let answer = move |frame: PeerFrame| {
-            let desk = Arc::clone(&self);
+            let requests = Arc::clone(&self);
             async move {
-                let service = desk.service.get().filter(|_| frame.kind >= kind::SERVICE)?;
+                let service = requests.service.get().filter(|_| frame.kind >= kind::SERVICE)?;
                 service(node, frame.kind, frame.body).await
             }
         };

@@ -22,6 +22,15 @@ pub enum ExecutorStatus {
 }
 
 impl ExecutorStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Online, Self::Offline, Self::Maintenance];
+
+    /// The status that a word names.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == word)
+    }
+
     /// How every interface names it.
     #[must_use]
     pub const fn word(self) -> &'static str {

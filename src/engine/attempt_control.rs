@@ -12,9 +12,6 @@ use super::node_actor::NodeState;
 use super::timer::{Alarm, AlarmTarget};
 use super::view::find_executions;
 
-/// Commands in one entry, when there are many of a kind.
-const TOGETHER: usize = 200;
-
 impl NodeState {
     /// Passes an event to the decisions about attempts, and carries the result out.
     pub(super) async fn on_attempt(&mut self, event: DispatchEvent) {
@@ -96,9 +93,7 @@ impl NodeState {
         let lost = losses(&frozen, self.context.clock.now());
         let context = Arc::clone(&self.context);
         self.losing = Some(self.context.spawn(async move {
-            for commands in lost.chunks(TOGETHER) {
-                context.propose(commands).await;
-            }
+            context.propose_all(&lost).await;
         }));
     }
 }

@@ -26,7 +26,7 @@ use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
 use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
-use super::limits::PROPOSAL_LIMIT;
+use super::limits::{PROPOSAL_LIMIT, TOGETHER};
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
 use super::timer::Alarm;
@@ -298,6 +298,13 @@ impl EngineContext {
     /// Proposes commands in one entry, and leaves the outcome to the state.
     pub async fn propose(&self, commands: &[Command]) {
         self.consensus.propose(proposal(commands)).await;
+    }
+
+    /// The same for any number of commands, some hundreds in an entry.
+    pub async fn propose_all(&self, commands: &[Command]) {
+        for commands in commands.chunks(TOGETHER) {
+            self.propose(commands).await;
+        }
     }
 
     /// The same for commands about who is alive, which other work does not delay.

@@ -14,18 +14,19 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
-use crate::domain::machine::command::{Command, Finish, OfFence};
-use crate::domain::machine::record::{self, Execution, ParentExecution, Report};
-use crate::domain::machine::{Task, envelope};
+use crate::domain::machine::Task;
+use crate::domain::machine::command::OfFence;
+use crate::domain::machine::record::{self, Execution, ParentExecution};
 use crate::domain::task::{Action, ExecutorAction, TaskSpec};
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::exec::{
     AttemptControl, AttemptOutcome, AttemptStatus, GrantedAttempt, ParentOfAttempt, Stop,
 };
 
 use super::context::{AttemptStart, EngineContext};
-use super::limits::{NAP, PROPOSAL_LIMIT, REPORT_PAUSE};
+use super::limits::NAP;
 use super::node_actor::NodeMsg;
+use super::reports::{accepted, finish};
 
 pub(super) struct ExecutionActor;
 
@@ -107,9 +108,7 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let unused = NodeMsg::NotStarted(OfFence { task, execution, fence });
     match carried {
         GrantOutcome::Over => {}
-        GrantOutcome::Ended(AttemptOutcome { status: AttemptStatus::Accepted, .. }, _) => {
-            accepted(context, grant).await;
-        }
+        GrantOutcome::Accepted(executor) => accepted(context, grant, executor).await,
         GrantOutcome::Ended(outcome, started_at) => {
             finish(context, grant, outcome, started_at).await
         }
@@ -145,7 +144,10 @@ fn told(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The running execution whose newest grant is this one.
-fn current(context: &EngineContext, grant: &ExecutionGrant) -> Option<(Arc<Task>, Execution)> {
+pub(super) fn current(
+    context: &EngineContext,
+    grant: &ExecutionGrant,
+) -> Option<(Arc<Task>, Execution)> {
     let state = context.consensus.replica().read();
     let task = state.task(grant.task)?;
     let execution = task.history.execution(grant.execution)?;
@@ -160,6 +162,8 @@ enum GrantOutcome {
     Over,
     /// It was not begun in time.
     NotStarted,
+    /// This executor has accepted its attempt.
+    Accepted(Arc<str>),
     /// Its attempt ended so, and started then, if it did.
     Ended(AttemptOutcome, Option<Timestamp>),
 }
@@ -197,12 +201,15 @@ async fn carry_out(
         }
     });
     let outcome = run(context, &action, &attempt, control).await;
-    if let Some(executor) = executor.filter(|_| told_by_executor(&outcome)) {
+    if let Some(id) = executor.as_ref().filter(|_| told_by_executor(&outcome)) {
         // A node actor that is gone ends this process.
-        let _gone = node_actor.send_message(NodeMsg::Dispatched(executor, took(&outcome)));
+        let told = NodeMsg::Dispatched(Arc::clone(id), took(&outcome));
+        let _gone = node_actor.send_message(told);
     }
-    if outcome.status == AttemptStatus::NotStarted {
-        return GrantOutcome::NotStarted;
+    match (outcome.status, executor) {
+        (AttemptStatus::NotStarted, _) => return GrantOutcome::NotStarted,
+        (AttemptStatus::Accepted, Some(id)) => return GrantOutcome::Accepted(id),
+        _ => {}
     }
     // The news of the start may still be on its way when a short attempt has ended.
     let noted = *started_at.lock();
@@ -362,85 +369,6 @@ fn failed(detail: &str) -> AttemptOutcome {
         tail: Vec::new(),
         started: None,
         duration_ms: 0,
-    }
-}
-
-/// Whether the cluster gave an attempt up before it ended here, or granted it again.
-fn overtaken(context: &EngineContext, grant: &ExecutionGrant) -> bool {
-    let state = context.consensus.replica().read();
-    let task = state.task(grant.task);
-    let execution = task.and_then(|task| task.history.execution(grant.execution));
-    execution.is_some_and(|execution| match execution.status {
-        // Somebody had it stopped, and it did stop.
-        record::Status::Cancelled => false,
-        record::Status::Running => {
-            execution.attempt.as_ref().is_some_and(|attempt| attempt.fence != grant.fence)
-        }
-        _ => true,
-    })
-}
-
-/// Reports that the executor of the attempt has accepted it, until the state shows that.
-async fn accepted(context: &Arc<EngineContext>, grant: &ExecutionGrant) {
-    let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
-    let mut bytes = Vec::new();
-    envelope::pack(&mut bytes, &Command::Accept(OfFence { task, execution, fence }), "", None);
-    let bytes = bytes::Bytes::from(bytes);
-    let unknown = |execution: &Execution| {
-        execution.attempt.as_ref().is_some_and(|attempt| attempt.accepted_at().is_none())
-    };
-    while current(context, grant).is_some_and(|(_, execution)| unknown(&execution)) {
-        if context.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(REPORT_PAUSE).await;
-    }
-}
-
-/// Reports the end until the state shows one.
-async fn finish(
-    context: &Arc<EngineContext>,
-    grant: &ExecutionGrant,
-    outcome: AttemptOutcome,
-    started_at: Option<Timestamp>,
-) {
-    let status = match outcome.status {
-        AttemptStatus::Success => record::Status::Success,
-        AttemptStatus::Failed => record::Status::Failed,
-        AttemptStatus::Timeout => record::Status::Timeout,
-        AttemptStatus::Cancelled => record::Status::Cancelled,
-        AttemptStatus::Lost | AttemptStatus::NotStarted | AttemptStatus::Accepted => {
-            record::Status::Lost
-        }
-    };
-    let ended_at = match started_at {
-        Some(started_at) => started_at.plus(Millis(outcome.duration_ms)),
-        None => context.clock.now(),
-    };
-    let report = Report {
-        status,
-        unknown: outcome.unknown,
-        started_at,
-        ended_at,
-        exit_code: outcome.exit_code,
-        http_status: outcome.http_status,
-        detail: outcome.detail,
-        tail: outcome.tail,
-    };
-    let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
-    let command = Command::Finish(Box::new(Finish { task, execution, fence, report }));
-    let mut bytes = Vec::new();
-    envelope::pack(&mut bytes, &command, "", None);
-    let bytes = bytes::Bytes::from(bytes);
-    if overtaken(context, grant) {
-        context.metrics.reports_refused.inc();
-    }
-    while current(context, grant).is_some() {
-        let outcome = context.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await;
-        if outcome.is_ok() {
-            return;
-        }
-        tokio::time::sleep(REPORT_PAUSE).await;
     }
 }
 

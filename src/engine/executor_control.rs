@@ -21,9 +21,18 @@ impl NodeState {
             return;
         }
         let watcher = &mut self.watcher;
+        let mut lost = Vec::new();
         for todo in self.context.look(|view| watcher.on(event, view)) {
+            if let WatchDo::Lose(grant) = todo {
+                lost.push(Command::Lose(grant));
+                continue;
+            }
             let context = Arc::clone(&self.context);
             self.context.spawn(async move { context.carry_out_watch(todo).await });
+        }
+        if !lost.is_empty() {
+            let context = Arc::clone(&self.context);
+            self.context.spawn(async move { context.propose_all(&lost).await });
         }
     }
 
@@ -66,7 +75,7 @@ impl NodeState {
 impl EngineContext {
     async fn carry_out_watch(&self, todo: WatchDo) {
         match todo {
-            WatchDo::Lose(grant) => self.propose(&[Command::Lose(grant)]).await,
+            WatchDo::Lose(grant) => self.propose_all(&[Command::Lose(grant)]).await,
             WatchDo::Stop(attempt) => drop(self.stop_on_executor(&attempt).await),
             WatchDo::End(attempt, status) => {
                 let stopped = self.stop_on_executor(&attempt).await;
@@ -93,8 +102,8 @@ impl EngineContext {
         let state = self.consensus.replica().read();
         let found = state.execution(execution).map(|(_, found)| found);
         let begun = found.and_then(|found| {
-            let attempt = found.attempt.as_ref().filter(|attempt| attempt.fence == fence)?;
-            Some(attempt.granted_at.max(found.attempt_due()))
+            let current = found.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence);
+            found.presumed_start().filter(|_| current)
         });
         let report = Report {
             unknown: status == Status::Timeout || stopped.is_err(),
@@ -104,7 +113,7 @@ impl EngineContext {
         Command::Finish(Box::new(Finish { task, execution, fence, report }))
     }
 
-    async fn stop_on_executor(&self, attempt: &AcceptedAttempt) -> Result<(), String> {
+    pub(super) async fn stop_on_executor(&self, attempt: &AcceptedAttempt) -> Result<(), String> {
         let OfFence { execution, fence, .. } = attempt.grant;
         let target = self.executor_target(&attempt.executor, execution, fence);
         let target = target.ok_or_else(|| "it was removed".to_owned())?;

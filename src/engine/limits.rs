@@ -36,6 +36,10 @@ pub(super) const BEHIND: Millis = Millis(1_000);
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// It hangs if it did not come round between so many looks.
 pub(super) const LOOKS_MAX: u32 = 20;
+/// Commands in one entry, when there are many of a kind.
+pub(super) const TOGETHER: usize = 200;
+/// The loss of an accepted attempt is proposed again after this: then a proposal is over.
+pub(super) const LOSE_AGAIN: Millis = Millis::from_secs(2);
 /// So many executions that wait for an executor try again when something of one ended.
 pub(super) const FED_AT_ONCE: usize = 16;
 /// Silence of the leader after which attempts are held against `lost_after`.

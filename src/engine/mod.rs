@@ -45,6 +45,7 @@ mod observed;
 mod operator_log;
 mod prober;
 mod pulse;
+mod reports;
 mod residency;
 mod settle_cycle;
 mod sleepers;

@@ -11,10 +11,10 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::machine::Task;
 use crate::domain::machine::command::OfFence;
-use crate::domain::machine::record::{Attempt, Execution, Status};
+use crate::domain::machine::record::{Execution, Status};
 use crate::domain::time::Millis;
 
-use super::limits::END_AGAIN;
+use super::limits::{END_AGAIN, LOSE_AGAIN};
 use super::view::EngineView;
 
 /// An attempt that an executor accepted.
@@ -54,6 +54,14 @@ struct WatchedAttempt {
     attempt: AcceptedAttempt,
     /// When its end was last begun.
     ending: Option<BootInstant>,
+    /// When its loss was last proposed.
+    losing: Option<BootInstant>,
+}
+
+impl WatchedAttempt {
+    fn new(attempt: &AcceptedAttempt) -> Self {
+        Self { attempt: attempt.clone(), ending: None, losing: None }
+    }
 }
 
 /// The accepted attempts that this node watches.
@@ -119,23 +127,24 @@ impl Watcher {
         let found =
             view.state.task(task).and_then(|task| Some((task, task.history.execution(id)?)));
         let accepted = found.and_then(|(task, execution)| accepted(task, execution, view));
-        let Some((task, execution, attempt, accepted)) = accepted else {
+        let Some((task, execution, accepted)) = accepted else {
             self.known.remove(&id);
             return;
         };
-        let known = self
-            .known
-            .entry(id)
-            .or_insert_with(|| WatchedAttempt { attempt: accepted.clone(), ending: None });
+        let known = self.known.entry(id).or_insert_with(|| WatchedAttempt::new(&accepted));
         if known.attempt != accepted {
-            *known = WatchedAttempt { attempt: accepted.clone(), ending: None };
+            *known = WatchedAttempt::new(&accepted);
         }
         if lost(task, execution, &accepted, view) {
-            return todo.push(WatchDo::Lose(accepted.grant));
+            if known.losing.is_none_or(|at| view.boot.since(at) >= LOSE_AGAIN) {
+                known.losing = Some(view.boot);
+                todo.push(WatchDo::Lose(accepted.grant));
+            }
+            return;
         }
         let status = if execution.stopping {
             Status::Cancelled
-        } else if over(task, execution, attempt, self.max_silence, view) {
+        } else if over(task, execution, self.max_silence, view) {
             Status::Timeout
         } else {
             return;
@@ -153,7 +162,7 @@ fn accepted<'a>(
     task: &'a Arc<Task>,
     execution: &'a Execution,
     view: &EngineView<'_>,
-) -> Option<(&'a Task, &'a Execution, &'a Attempt, AcceptedAttempt)> {
+) -> Option<(&'a Task, &'a Execution, AcceptedAttempt)> {
     let attempt = execution.attempt.as_ref().filter(|_| execution.status == Status::Running)?;
     attempt.accepted_at()?;
     let executor = Arc::clone(&attempt.executor.as_ref()?.id);
@@ -161,7 +170,7 @@ fn accepted<'a>(
     let owner = task.spec().and_then(|spec| view.members.owner(spec));
     let watches = owner.or_else(|| view.members.prober(&executor)) == Some(view.node);
     let grant = OfFence { task: task.key, execution: execution.id, fence: attempt.fence };
-    watches.then_some((task, execution, attempt, AcceptedAttempt { grant, executor }))
+    watches.then_some((task, execution, AcceptedAttempt { grant, executor }))
 }
 
 /// Whether the executor of an attempt is gone, or silent for as long as the definition says.
@@ -179,15 +188,10 @@ fn lost(
 }
 
 /// Whether the time of an attempt is over.
-fn over(
-    task: &Task,
-    execution: &Execution,
-    attempt: &Attempt,
-    max_silence: Millis,
-    view: &EngineView<'_>,
-) -> bool {
+fn over(task: &Task, execution: &Execution, max_silence: Millis, view: &EngineView<'_>) -> bool {
     let spec = task.revision(execution.revision).map(|kept| &kept.spec);
     let timeout = spec.map(|spec| spec.timeout).filter(|timeout| timeout.0 > 0);
-    let begun = attempt.granted_at.max(execution.attempt_due());
-    begun.plus(timeout.unwrap_or(max_silence)) <= view.now && !bug!("accepted-not-watched")
+    let bound = timeout.unwrap_or(max_silence);
+    let over = execution.presumed_start().is_some_and(|begun| begun.plus(bound) <= view.now);
+    over && !bug!("accepted-not-watched")
 }

@@ -52,7 +52,7 @@ pub use executor::ExecutorTarget;
 pub use func::{Func, FuncContext, FuncFuture};
 #[cfg(feature = "cli")]
 pub use outcome::TAIL_MAX_BYTES;
-pub use outcome::{AttemptOutcome, AttemptStatus, tail_is_whole};
+pub use outcome::{AttemptOutcome, AttemptStatus, left_out, tail_is_whole};
 pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 

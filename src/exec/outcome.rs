@@ -15,6 +15,12 @@ pub const fn tail_is_whole(tail: &[u8]) -> bool {
     tail.len() + CHARACTER_REST_MAX < TAIL_MAX_BYTES
 }
 
+/// The line in the place of bytes of an output that are not kept.
+#[must_use]
+pub fn left_out(count: u64) -> String {
+    format!("\n[punctual: {count} bytes left out here]\n")
+}
+
 /// The end of an attempt in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptStatus {

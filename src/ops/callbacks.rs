@@ -124,7 +124,7 @@ fn report(
     attempt: &Attempt,
     callback: &Callback,
 ) -> Report {
-    let started_at = attempt.granted_at.max(execution.attempt_due());
+    let started_at = execution.presumed_start().unwrap_or(attempt.granted_at);
     let (tail, cut) = callback.text.tail(TAIL_BYTES);
     let mut detail = callback.text.detail.clone();
     if cut > 0 {

@@ -15,7 +15,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::State;
 use crate::domain::machine::record::{Attempt, Execution, Status};
-use crate::exec::{Chunk, READ_MAX_BYTES, tail_is_whole};
+use crate::exec::{Chunk, READ_MAX_BYTES, left_out, tail_is_whole};
 
 pub(crate) use self::follow::{OutputEvent, follow};
 use self::peer::fetch;
@@ -161,9 +161,7 @@ async fn whole(
             break;
         }
         if chunk.from > next {
-            let left_out = chunk.from - next;
-            let mark = format!("\n[punctual: {left_out} bytes left out here]\n");
-            bytes.extend_from_slice(mark.as_bytes());
+            bytes.extend(left_out(chunk.from - next).into_bytes());
         }
         next = chunk.next();
         bytes.extend_from_slice(&chunk.bytes);

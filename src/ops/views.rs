@@ -176,7 +176,7 @@ pub(crate) fn start_time(execution: &Execution) -> Option<Timestamp> {
 fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp> {
     let newest = execution.attempt.as_ref().is_some_and(|newest| newest.fence == attempt.fence);
     let runs = newest && execution.status == Status::Running;
-    let accepted = attempt.executor.as_ref().is_some_and(|executor| executor.accepted_at.is_some());
+    let accepted = attempt.accepted_at().is_some();
     let unknown = attempt.report.as_ref().is_some_and(|report| report.unknown);
     let due = if newest { execution.attempt_due() } else { execution.due };
     let start = (runs || accepted || unknown).then(|| attempt.granted_at.max(due));

@@ -277,11 +277,13 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     };
     let due = plan.due(at);
     if due > view.now {
+        let gone = task.spec().and_then(|spec| executors::warning(&view.state, spec));
+        let gone = gone.map(|warning| format!("; {}", warning.detail)).unwrap_or_default();
         return TickFinding::foreseen(
             Verdict::Fired,
             None,
             format!(
-                "{at} will fire on {owner}, which owns the task, if nothing changes{}",
+                "{at} will fire on {owner}, which owns the task, if nothing changes{}{gone}",
                 overlap(task)
             ),
         );

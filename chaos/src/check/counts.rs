@@ -15,11 +15,7 @@ const ENDS: [Status; 5] =
 
 /// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
-    let newest = run.states.iter().max_by_key(|(_, state)| state.cluster().applied);
-    let last = run.applied_at.last_key_value().map_or(0, |(index, _)| *index);
-    let Some((_, state)) = newest.filter(|(_, state)| state.cluster().applied == last) else {
-        return;
-    };
+    let Some(state) = run.last_state() else { return };
     for known in run.model.tasks.values() {
         // Other judges find missing tasks.
         let Some(task) = state.named(&known.name) else { continue };

@@ -10,7 +10,7 @@ use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::executor::ExecutorStatus;
 use crate::dto::Message;
-use crate::ops::executors;
+use crate::ops::{OpError, executors};
 
 /// Longest reason of a status.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -48,11 +48,8 @@ pub(super) async fn put_status(PathSegment(id): PathSegment, write: WriteRequest
     let word = fields.need("status").word("status", &executors::STATUSES);
     let reason = fields.short_text("reason", REASON_BYTES_MAX).unwrap_or_default();
     fields.done()?;
-    let status = match word {
-        Some("maintenance") => ExecutorStatus::Maintenance,
-        Some("offline") => ExecutorStatus::Offline,
-        _ => ExecutorStatus::Online,
-    };
+    let status = word.and_then(ExecutorStatus::of);
+    let status = status.ok_or_else(|| OpError::internal("a status was not read"))?;
     let view = executors::set_status(&write.caller, &id, status, reason).await?;
     Ok(ok(&view, Message { message: "status updated".to_owned() }))
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use url::Url;
 
-use crate::api::fields::{BodyFields, escape};
+use crate::api::fields::BodyFields;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::executor::{DECLARED_MAX, ExecutorInfo};
-use crate::domain::spec::check_name;
+use crate::domain::spec::{self, check_name, escape};
 use crate::ops::OpError;
 use crate::ops::executors::{DeclaredFields, DeclaredTask, Registration};
 
@@ -117,19 +116,13 @@ fn one_of<'v>(
 
 /// A URL of an executor. That of its requests is a beginning: paths are put behind it.
 fn check_url(fields: &BodyFields<'_>, field: &str, text: &str, base: bool) -> Option<String> {
-    let rule = match Url::parse(text) {
+    let rule = match spec::check_url(text) {
         _ if text.len() > URL_BYTES_MAX => Some(format!("must have at most {URL_BYTES_MAX} bytes")),
-        Err(error) => Some(format!("is no URL: {error}")),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() => {
-            Some("must be a whole http or https URL".to_owned())
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Some("must not have a user or a password".to_owned())
-        }
-        Ok(url) if base && (url.query().is_some() || url.fragment().is_some()) => {
+        Err(rule) => Some(rule),
+        Ok(()) if base && text.contains(['?', '#']) => {
             Some("must have neither a query nor a fragment".to_owned())
         }
-        Ok(_) => None,
+        Ok(()) => None,
     };
     match rule {
         Some(rule) => {

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::pause_request;
 use crate::api::extract::{Bulky, HandlerResult, WriteRequest};
-use crate::api::fields::{BodyFields, escape};
+use crate::api::fields::BodyFields;
 use crate::api::reply::answer;
 use crate::domain::error_code::ErrorCode;
+use crate::domain::spec::escape;
 use crate::ops::OpError;
 use crate::ops::tasks::batch::{self, ITEMS_MAX};
 use crate::ops::tasks::bulk::{self, Operation, TaskSelection};

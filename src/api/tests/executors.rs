@@ -176,6 +176,14 @@ async fn a_bad_registration_leaves_nothing_behind() {
     let twice = json!([declared("one", "0 0 2 * * *"), declared("one", "0 0 3 * * *")]);
     rig.register(registration("e-1", twice)).await.refused(422, "duplicate_item");
 
+    // What a parser drops in silence would be asked for in another form.
+    for wrong in ["http://h:9090 ", "http://h\t/", "http://u:p@h", "http://h?a=b", "h:9090"] {
+        let mut odd = registration("e-1", json!([]));
+        odd["base_url"] = json!(wrong);
+        let refused = rig.register(odd).await.refused(422, "invalid_url");
+        assert_eq!(refused.body["errors"][0]["pointer"], "/base_url", "{}", refused.text);
+    }
+
     // The cluster's own ports are no executors.
     for field in ["base_url", "health_check_url"] {
         let mut own = registration("e-1", json!([]));

@@ -22,8 +22,9 @@ use super::run::{RunParts, Runs};
 use super::server;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::client::{Client, ClientError, Patience, path, plain};
+use crate::client::{Client, ClientError, FieldProblem, Patience, path, plain};
 use crate::config::{self, ExecutorSettings, OutputLimits};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{DeclaredTaskView, ExecutorRegistered};
 use crate::exec::{Exec, ExecOptions, ShimProgram};
 use crate::telemetry::log::{LogOptions, RunningLog};
@@ -206,15 +207,18 @@ impl Worker {
                     self.end_former_drain(&reply.body).await;
                 }
                 Ok(_) => told.clear(),
-                Err(ClientError::Refused(refusal)) if refusal.code == "executor_not_found" => {
+                Err(ClientError::Refused(refusal))
+                    if refusal.known() == Some(ErrorCode::ExecutorNotFound) =>
+                {
                     registered = false;
                 }
                 // The one that has the id may be about to end.
-                Err(ClientError::Refused(refusal))
+                Err(ClientError::Refused(mut refusal))
                     if !registered
                         && matches!(refusal.status, 400..500)
-                        && refusal.code != "executor_online" =>
+                        && refusal.known() != Some(ErrorCode::ExecutorOnline) =>
                 {
+                    refusal.errors.iter_mut().for_each(|problem| self.name_task(problem));
                     return Err(ClientError::Refused(refusal).into());
                 }
                 Err(error) => {
@@ -226,6 +230,16 @@ impl Worker {
                 }
             }
             sleep(if registered && told.is_empty() { HEARTBEAT } else { AGAIN }).await;
+        }
+    }
+
+    /// Names the task of a problem as the file does.
+    fn name_task(&self, problem: &mut FieldProblem) {
+        let Some(rest) = problem.pointer.strip_prefix("/tasks/") else { return };
+        let (at, field) = rest.split_once('/').unwrap_or((rest, ""));
+        let name = self.registration.pointer(&format!("/tasks/{at}/task_name"));
+        if let Some(name) = name.and_then(Value::as_str) {
+            problem.pointer = format!("/tasks/{name}/{field}");
         }
     }
 

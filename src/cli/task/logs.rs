@@ -61,11 +61,19 @@ pub async fn run(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
         };
     }
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if number && find::<ExecutionView>(context, "executions", name).await?.is_some() {
-        return match args.follow {
-            true => outputs::follow(name, args.choice(), context).await,
-            false => outputs::output(name, args.choice(), context).await,
-        };
+    let found = match number {
+        true => find::<ExecutionView>(context, "executions", name).await?,
+        false => None,
+    };
+    if let Some(execution) = found {
+        if args.follow {
+            return outputs::follow(name, args.choice(), context).await;
+        }
+        let exit = outputs::output(name, args.choice(), context).await?;
+        if outputs::end_may_miss(&execution.says, args.choice()) {
+            context.out.say(outputs::END_MAY_MISS);
+        }
+        return Ok(exit);
     }
     Err(not_found("task or execution", name, "not_found", context).await)
 }

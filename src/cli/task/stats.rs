@@ -40,7 +40,10 @@ async fn show(args: &StatsArgs, context: &mut CliContext) -> CommandResult {
     let reply = context.read::<StatsView>(&path, &[]).await?;
     context.out.one(&reply.body, |clock| {
         let days = days(&reply.says, args.days);
-        let summary = describe(&reply.says, clock);
+        let mut summary = describe(&reply.says, clock);
+        if summary.is_empty() {
+            summary = "no tick has been decided, and no execution was made yet".to_owned();
+        }
         if days.is_empty() { summary } else { format!("{summary}\n{}", days.render(true)) }
     })?;
     Ok(Exit::Ok)

@@ -46,7 +46,7 @@ async fn logs_show_all_that_is_kept_oldest_first() {
     ];
     let followed = ran(&["logs", "42", "-f"], &answers).await;
     assert_eq!((followed.exit, followed.data.as_str()), (Exit::Ok, "a\nb"), "{}", followed.talk);
-    let talk = "[attempt 2 on n3]\n[punctual: no output from byte 1 on: n3 does not answer (node_unreachable)]\n";
+    let talk = "[attempt 2 on n3]\n[punctual: no output from byte 1 on: n3 does not answer (node_unreachable)]\n\n[42 lost]\n";
     assert_eq!(followed.talk, talk);
     assert_eq!(ran(&["logs", "42", "--tail", "2"], &answers).await.data, "b\nc\n");
     assert_eq!(ran(&["logs", "42", "--attempt", "1"], &answers).await.data, "first\n");

@@ -69,26 +69,30 @@ fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
 /// Reads an absolute URL without user information, by the rules of the HTTP client.
 fn url(value: &Value) -> Result<String, BrokenRule> {
     let text = text(value)?;
-    let refuse = |rule: &str| {
-        Err(BrokenRule::new(ErrorCode::InvalidUrl, format!("{rule}, got {}", echo(text))))
-    };
-    let Some((_, rest)) = text.split_once("://") else {
-        return refuse("must be an absolute http or https URL");
-    };
+    check_url(text).map(|()| text.to_owned()).map_err(|rule| {
+        BrokenRule::new(ErrorCode::InvalidUrl, format!("{rule}, got {}", echo(text)))
+    })
+}
+
+/// Checks an absolute URL without user information, by the rules of the HTTP client.
+///
+/// # Errors
+/// The rule that is broken.
+pub fn check_url(text: &str) -> Result<(), String> {
+    let absolute = || "must be an absolute http or https URL".to_owned();
+    let (_, rest) = text.split_once("://").ok_or_else(absolute)?;
     // The parser drops these silently, so the request would differ from the definition.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
-        return refuse("must not contain spaces, control characters or backslashes");
+        return Err("must not contain spaces, control characters or backslashes".to_owned());
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return refuse("must not carry a user name or password (use headers)");
+        return Err("must not carry a user name or password (use headers)".to_owned());
     }
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && !authority.is_empty() => {
-            Ok(text.to_owned())
-        }
-        Ok(_) => refuse("must be an absolute http or https URL"),
-        Err(error) => refuse(&format!("is no URL ({error})")),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && !authority.is_empty() => Ok(()),
+        Ok(_) => Err(absolute()),
+        Err(error) => Err(format!("is no URL ({error})")),
     }
 }
 

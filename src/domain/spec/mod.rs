@@ -40,10 +40,12 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+pub use self::action::check_url;
 pub use self::answer::{calendar_definition, definition};
 pub use self::calendar::{read_calendar, write_calendar};
 pub use self::json::parse_json;
 pub use self::parameters::{NO_NUL, is_command, shared_variables, variable, with_nul};
+pub use self::reader::escape;
 pub use self::rules::{check_label, check_name};
 pub use self::suggest::closest;
 pub use self::write::write;

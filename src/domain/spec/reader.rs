@@ -285,7 +285,7 @@ impl<'v> Object<'v, '_> {
 }
 
 /// Escapes a key for a JSON pointer.
-pub(super) fn escape(key: &str) -> String {
+pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

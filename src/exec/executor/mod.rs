@@ -94,11 +94,13 @@ impl Executors {
         let Some(target) = &attempt.executor else {
             return AttemptOutcome::failed("no executor was chosen for the attempt");
         };
-        let timeout = if attempt.timeout.0 > 0 { attempt.timeout } else { self.max_silence };
-        let bounded = GrantedAttempt { timeout, ..attempt.clone() };
+        let bounded = match attempt.timeout.0 {
+            0 => &GrantedAttempt { timeout: self.max_silence, ..attempt.clone() },
+            _ => attempt,
+        };
         let request = self.execute_request(target, attempt);
         let answer = BoundedAnswer::default();
-        let exchange = http.exchange(&request, &bounded, control, &answer, ready).await;
+        let exchange = http.exchange(&request, bounded, control, &answer, ready).await;
         let HttpExchange { end, status, started } = match exchange {
             Ok(exchange) => exchange,
             Err(outcome) => return outcome,
@@ -116,7 +118,7 @@ impl Executors {
             (ExchangeEnd::Broke(_) | ExchangeEnd::TimedOut, Some(202)) => {
                 judge(202, &BoundedAnswer::default(), live)
             }
-            (end, status) => AttemptOutcome { http_status: status, ..end.without_answer(&bounded) },
+            (end, status) => AttemptOutcome { http_status: status, ..end.without_answer(bounded) },
         };
         let outcome = outcome.timed(started, BootInstant::now());
         if given_up && outcome.status != AttemptStatus::Accepted {
@@ -134,7 +136,7 @@ impl Executors {
         execution: ExecutionId,
         fence: Fence,
     ) -> Result<(), String> {
-        let body = json!({"execution_id": execution.to_string(), "fence": fence.0}).to_string();
+        let body = stop_body(execution, fence);
         let headers = BTreeMap::from([("X-Execution-ID".to_owned(), execution.to_string())]);
         let url = format!("{}/stop", target.base_url);
         let request = self.request("POST", url, headers, Some(body));
@@ -219,6 +221,11 @@ fn judge(status: u16, answer: &BoundedAnswer, live: &LiveOutput) -> AttemptOutco
         }
     };
     AttemptOutcome { http_status: Some(status), ..outcome }
+}
+
+/// The body of a request to stop.
+fn stop_body(execution: ExecutionId, fence: Fence) -> String {
+    json!({"execution_id": execution.to_string(), "fence": fence.0}).to_string()
 }
 
 /// The outcome of any other answer.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep_until;
 
-use super::{BoundedAnswer, Executors, execute_body, judge, refusal};
+use super::{BoundedAnswer, Executors, execute_body, judge, refusal, stop_body};
 use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::time::Millis;
 use crate::exec::attempt::GrantedAttempt;
@@ -122,8 +122,8 @@ pub(in crate::exec) async fn simulated_stop(
     execution: ExecutionId,
     fence: Fence,
 ) -> Result<(), String> {
-    let body = serde_json::json!({"execution_id": execution.to_string(), "fence": fence.0});
-    let call = ExecutorCall { url: format!("{}/stop", target.base_url), body: body.to_string() };
+    let url = format!("{}/stop", target.base_url);
+    let call = ExecutorCall { url, body: stop_body(execution, fence) };
     simulated_call(executors, call, super::STOP_LIMIT).await
 }
 

@@ -22,7 +22,11 @@ pub(crate) use declared::{DeclaredFields, DeclaredTask};
 pub(crate) use register::{Registration, origin, register};
 
 /// Statuses of an executor.
-pub(crate) const STATUSES: [&str; 3] = ["online", "offline", "maintenance"];
+pub(crate) const STATUSES: [&str; 3] = [
+    ExecutorStatus::Online.word(),
+    ExecutorStatus::Offline.word(),
+    ExecutorStatus::Maintenance.word(),
+];
 /// Executors that a sentence names.
 const EXECUTORS_TOLD: usize = 5;
 /// A heartbeat is noted in the log unless one was within this.

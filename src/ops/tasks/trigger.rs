@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::TriggerTask;
 use crate::domain::machine::{Answer, Command, Task};
-use crate::domain::spec::{NO_NUL, is_command, with_nul};
+use crate::domain::spec::{self, NO_NUL, is_command, with_nul};
 use crate::dto::{ExecutionChanged, ExecutionNow, TriggerRequest};
 use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
@@ -64,7 +64,7 @@ pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, O
     let mut all: Map<String, Value> = serde_json::from_str(own).unwrap_or_default();
     all.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
     if let Some(name) = with_nul(over).first().filter(|_| task.spec().is_some_and(is_command)) {
-        let place = format!("/parameters/{}", name.replace('~', "~0").replace('/', "~1"));
+        let place = format!("/parameters/{}", spec::escape(name));
         return Err(OpError::field(&place, ErrorCode::InvalidValue, NO_NUL));
     }
     let mut all = Value::Object(all);

@@ -22,7 +22,7 @@ impl State {
     ) -> Response {
         let StartOn { task, execution, session, executor, again } = body;
         let found = self.executor(&executor).ok_or(Refusal::ExecutorNotFound)?;
-        let holds = again.is_some() && self.on_executor(&executor).any(|(one, _)| one == execution);
+        let holds = again.is_some() && self.in_flight.has(&executor, task, execution);
         guards::executor(found, self.in_flight(&executor), holds)?;
         let start = Start { task, execution, session, again };
         self.grant(cx, start, Some(executor.into()), effects)

@@ -1,5 +1,6 @@
 //! Commands about executors: registered, renewed, found silent, held back, removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::attempts;
@@ -14,10 +15,10 @@ use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::EXECUTORS_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
-use crate::domain::machine::task::dispatched::DeclaredTasks;
+use crate::domain::machine::task::dispatched::{DeclaredTasks, executor_of};
 use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::record::{Execution, Status};
-use crate::domain::machine::task::whole::{CarriedBy, Task};
+use crate::domain::machine::task::record::Execution;
+use crate::domain::machine::task::whole::Task;
 use crate::domain::task::Action;
 
 impl State {
@@ -63,11 +64,7 @@ impl State {
     /// Whether an executor carries out an execution that keeps this revision of the definition.
     #[must_use]
     pub fn needs_executor(&self, task: &Task, revision: Revision) -> bool {
-        match task.carried_by(revision) {
-            CarriedBy::Node => false,
-            CarriedBy::Executor => true,
-            CarriedBy::Declared => self.declared(&task.live.name),
-        }
+        task.needs_executor(revision, &self.declared)
     }
 
     /// The executors that a definition means, whatever their status, by id: those that it names, or
@@ -94,8 +91,7 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
-        let former = self.executor(&body.info.id).map(|kept| ExecutorRecord::clone(kept));
-        let Some(former) = former else {
+        let Some(former) = self.executor(&body.info.id).cloned() else {
             if self.registers.executors.len() >= EXECUTORS_MAX {
                 return Err(Refusal::Full);
             }
@@ -114,7 +110,15 @@ impl State {
         if former.status == ExecutorStatus::Online && former.info.base_url != body.info.base_url {
             return Err(Refusal::ExecutorOnline);
         }
-        let mut executor = ExecutorRecord { info: body.info, renewed_at: cx.stamp, ..former };
+        let mut executor = ExecutorRecord {
+            info: body.info,
+            status: former.status,
+            reason: former.reason.clone(),
+            offline_since: former.offline_since,
+            registered_at: former.registered_at,
+            renewed_at: cx.stamp,
+            revision: former.revision,
+        };
         answers(&mut executor);
         let revision = self.set_executor(cx, executor, effects);
         Ok(Answer::Executor { revision, created: false })
@@ -193,19 +197,11 @@ impl State {
             return Err(Refusal::RevisionMismatch { current: former.revision });
         }
         let id: Arc<str> = body.name.as_str().into();
-        let mut tasks: Vec<TaskKey> = self.on_executor(&id).map(|(_, task)| task).collect();
-        tasks.sort_unstable();
-        tasks.dedup();
+        let tasks: BTreeSet<TaskKey> = self.in_flight.of(&id).map(|(_, task)| task).collect();
         self.declared.remove(&former.info);
         self.registers.executors.remove(&id);
         for task in tasks {
-            let has = |execution: &Execution| {
-                let attempt = execution.attempt.as_ref();
-                let attempt = attempt.filter(|_| execution.status == Status::Running);
-                attempt
-                    .and_then(|attempt| attempt.executor.as_ref())
-                    .is_some_and(|one| one.id == id)
-            };
+            let has = |execution: &Execution| executor_of(execution).is_some_and(|one| *one == id);
             let _known = self.edit(cx, task, effects, |task| {
                 attempts::lose_all(task, "executor_removed", has);
                 Ok(())
@@ -239,20 +235,25 @@ impl State {
     ) -> Revision {
         let id: Arc<str> = executor.info.id.as_str().into();
         let former = self.executor(&id).cloned();
-        let renewed = former.as_ref().is_some_and(|former| {
-            **former == ExecutorRecord { renewed_at: former.renewed_at, ..executor.clone() }
+        let renewed_at = executor.renewed_at;
+        let renewed = former.as_deref().is_some_and(|former| {
+            executor.renewed_at = former.renewed_at;
+            *former == executor
         });
+        executor.renewed_at = renewed_at;
         if renewed {
             let revision = executor.revision;
             self.registers.executors.set(id, executor);
             return revision;
         }
-        if let Some(former) = &former {
-            self.declared.remove(&former.info);
+        if former.as_ref().is_none_or(|former| former.info.tasks != executor.info.tasks) {
+            if let Some(former) = &former {
+                self.declared.remove(&former.info);
+            }
+            self.declared.add(&executor.info);
         }
         executor.revision = Revision(self.cluster.counter);
         let revision = executor.revision;
-        self.declared.add(&executor.info);
         self.registers.executors.set(Arc::clone(&id), executor);
         effects.hints.push(Hint::Executors);
         self.tell(cx, EventKind::ExecutorChanged, EventObject::Executor(id), effects);

@@ -79,6 +79,12 @@ impl Execution {
         self.first_start().or_else(reported)
     }
 
+    /// When the newest attempt starts as far as nobody reported: when it is granted and due.
+    #[must_use]
+    pub fn presumed_start(&self) -> Option<Timestamp> {
+        Some(self.attempt.as_ref()?.granted_at.max(self.attempt_due()))
+    }
+
     /// From the first start to the end.
     #[must_use]
     pub fn duration(&self) -> Option<Millis> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::record::{Execution, Status};
-use super::whole::Task;
+use super::whole::{CarriedBy, Task};
 use crate::domain::executor::ExecutorInfo;
-use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 
 /// The running attempts of executors, by executor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,11 @@ impl InFlight {
     pub fn count(&self, executor: &str) -> u32 {
         let many = self.0.get(executor).map_or(0, OrdSet::len);
         u32::try_from(many).unwrap_or(u32::MAX)
+    }
+
+    /// Whether an executor has a running attempt of an execution.
+    pub fn has(&self, executor: &str, task: TaskKey, execution: ExecutionId) -> bool {
+        self.0.get(executor).is_some_and(|has| has.contains(&(execution, task)))
     }
 
     /// Those of an executor, the oldest execution first.
@@ -32,14 +37,14 @@ impl InFlight {
 
     /// Adds an execution of a task, if it runs on an executor.
     pub fn enter(&mut self, task: TaskKey, execution: &Execution) {
-        if let Some(executor) = executor(execution) {
+        if let Some(executor) = executor_of(execution) {
             self.0.entry(Arc::clone(executor)).or_default().insert((execution.id, task));
         }
     }
 
     /// Removes an execution that is as it was when it was added.
     pub fn leave(&mut self, task: TaskKey, execution: &Execution) {
-        let Some(executor) = executor(execution) else { return };
+        let Some(executor) = executor_of(execution) else { return };
         if let Some(has) = self.0.get_mut(executor) {
             has.remove(&(execution.id, task));
             if has.is_empty() {
@@ -59,7 +64,8 @@ impl InFlight {
     }
 }
 
-fn executor(execution: &Execution) -> Option<&Arc<str>> {
+/// The executor that has the running attempt of an execution.
+pub fn executor_of(execution: &Execution) -> Option<&Arc<str>> {
     let attempt = execution.attempt.as_ref().filter(|_| execution.status == Status::Running)?;
     attempt.executor.as_ref().map(|executor| &executor.id)
 }
@@ -96,6 +102,21 @@ impl DeclaredTasks {
                     self.0.remove(task.as_str());
                 }
             }
+        }
+    }
+}
+
+impl Task {
+    /// Whether an executor carries out an execution that keeps this revision of the definition.
+    pub(in crate::domain::machine) fn needs_executor(
+        &self,
+        revision: Revision,
+        declared: &DeclaredTasks,
+    ) -> bool {
+        match self.carried_by(revision) {
+            CarriedBy::Node => false,
+            CarriedBy::Executor => true,
+            CarriedBy::Declared => declared.any(&self.live.name),
         }
     }
 }

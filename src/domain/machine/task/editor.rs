@@ -16,7 +16,7 @@ use super::record::{
 };
 use super::statistics::RunTimes;
 use super::tombstones::DeletedMarks;
-use super::whole::{CarriedBy, Task};
+use super::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{Event, EventKind, EventObject};
@@ -275,11 +275,7 @@ impl TaskEditor<'_> {
 
     /// Whether an executor carries out an execution that keeps this revision of the definition.
     pub fn needs_executor(&self, revision: Revision) -> bool {
-        match self.task.carried_by(revision) {
-            CarriedBy::Node => false,
-            CarriedBy::Executor => true,
-            CarriedBy::Declared => self.declared.any(&self.task.live.name),
-        }
+        self.task.needs_executor(revision, self.declared)
     }
 
     /// Changes an execution that stands at `at`, and tells of it.

@@ -244,7 +244,7 @@ impl Task {
     }
 
     /// Who carries out an execution that keeps this revision of the definition.
-    pub(in crate::domain::machine) fn carried_by(&self, revision: Revision) -> CarriedBy {
+    pub(super) fn carried_by(&self, revision: Revision) -> CarriedBy {
         if self.live.definition == Some(revision) {
             return self.rules.carried_by;
         }
