@@ -263,6 +263,11 @@ impl EngineContext {
         *self.consensus.replica().read().declared_tasks() != *members.declared()
     }
 
+    /// For how long no leader has acknowledged this node.
+    pub fn silence(&self) -> Millis {
+        self.clock.boot().since(BootInstant(self.acknowledged.load(Ordering::Relaxed)))
+    }
+
     /// Whether this node owns a task.
     pub fn owns(&self, spec: &TaskSpec) -> bool {
         let owner = self.members.read().owner(spec);

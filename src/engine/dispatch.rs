@@ -101,9 +101,9 @@ impl Dispatch {
             DispatchEvent::Settled(task) => self.settled(task, view),
             DispatchEvent::TaskChanged(task) => self.waiting.task_changed(task),
             DispatchEvent::LineChanged(task) => self.line_changed(task, view),
+            DispatchEvent::ExecutorsChanged => self.executors_changed(view),
             DispatchEvent::MembersChanged => {
-                self.executors.retain(view);
-                self.feed(usize::MAX);
+                self.executors_changed(view);
                 self.delays.change();
                 self.waiting.all_changed();
                 self.lines.all = true;
@@ -295,6 +295,11 @@ impl Dispatch {
                 true
             }
         }
+    }
+
+    fn executors_changed(&mut self, view: &EngineView<'_>) {
+        self.executors.retain(view);
+        self.feed(usize::MAX);
     }
 
     /// Something changed: there may be an executor for those that wait for one.

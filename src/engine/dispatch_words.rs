@@ -29,6 +29,8 @@ pub(super) enum DispatchEvent {
     LineChanged(TaskKey),
     /// A node or the scheduler changed.
     MembersChanged,
+    /// Executors changed, but not who may own which task.
+    ExecutorsChanged,
     /// The state was replaced by a snapshot; hints may be missing.
     Replaced,
     /// A look at the whole state found these.

@@ -108,7 +108,7 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let unused = NodeMsg::NotStarted(OfFence { task, execution, fence });
     match carried {
         GrantOutcome::Over => {}
-        GrantOutcome::Accepted(executor) => accepted(context, grant, executor).await,
+        GrantOutcome::Accepted(base_url) => accepted(context, grant, base_url).await,
         GrantOutcome::Ended(outcome, started_at) => {
             finish(context, grant, outcome, started_at).await
         }
@@ -162,8 +162,8 @@ enum GrantOutcome {
     Over,
     /// It was not begun in time.
     NotStarted,
-    /// This executor has accepted its attempt.
-    Accepted(Arc<str>),
+    /// The executor at this base URL has accepted its attempt.
+    Accepted(String),
     /// Its attempt ended so, and started then, if it did.
     Ended(AttemptOutcome, Option<Timestamp>),
 }
@@ -206,9 +206,9 @@ async fn carry_out(
         let told = NodeMsg::Dispatched(Arc::clone(id), took(&outcome));
         let _gone = node_actor.send_message(told);
     }
-    match (outcome.status, executor) {
+    match (outcome.status, attempt.executor) {
         (AttemptStatus::NotStarted, _) => return GrantOutcome::NotStarted,
-        (AttemptStatus::Accepted, Some(id)) => return GrantOutcome::Accepted(id),
+        (AttemptStatus::Accepted, Some(to)) => return GrantOutcome::Accepted(to.base_url),
         _ => {}
     }
     // The news of the start may still be on its way when a short attempt has ended.

@@ -12,7 +12,7 @@ use crate::telemetry::line::one_line;
 use super::context::EngineContext;
 use super::node_actor::{NodeMsg, NodeState};
 use super::prober::{ProbeDo, ProbeEvent};
-use super::watcher::{AcceptedAttempt, WatchDo, WatchEvent};
+use super::watcher::{ExecutorAttempt, WatchDo, WatchEvent};
 
 impl NodeState {
     /// Passes an event to the decisions about accepted attempts, and carries the result out.
@@ -62,12 +62,12 @@ impl NodeState {
         }
     }
 
-    /// Looks at executors and at what they accepted.
+    /// Looks at executors and at the attempts that they have.
     pub(super) fn look_at_executors(&mut self) {
         let any = self.context.consensus.replica().read().executors().next().is_some();
         if any || self.watcher.watches() {
             self.on_watch(WatchEvent::Look);
-            self.on_probe(ProbeEvent::Look);
+            self.on_probe(ProbeEvent::Look(self.context.silence()));
         }
     }
 }
@@ -76,9 +76,9 @@ impl EngineContext {
     async fn carry_out_watch(&self, todo: WatchDo) {
         match todo {
             WatchDo::Lose(grant) => self.propose_all(&[Command::Lose(grant)]).await,
-            WatchDo::Stop(attempt) => drop(self.stop_on_executor(&attempt).await),
+            WatchDo::Stop(attempt) => drop(self.stop_attempt(&attempt).await),
             WatchDo::End(attempt, status) => {
-                let stopped = self.stop_on_executor(&attempt).await;
+                let stopped = self.stop_attempt(&attempt).await;
                 self.propose(&[self.end(&attempt, status, stopped)]).await;
             }
         }
@@ -86,7 +86,7 @@ impl EngineContext {
 
     fn end(
         &self,
-        attempt: &AcceptedAttempt,
+        attempt: &ExecutorAttempt,
         status: Status,
         stopped: Result<(), String>,
     ) -> Command {
@@ -113,17 +113,17 @@ impl EngineContext {
         Command::Finish(Box::new(Finish { task, execution, fence, report }))
     }
 
-    pub(super) async fn stop_on_executor(&self, attempt: &AcceptedAttempt) -> Result<(), String> {
+    async fn stop_attempt(&self, attempt: &ExecutorAttempt) -> Result<(), String> {
         let OfFence { execution, fence, .. } = attempt.grant;
-        let target = self.executor_target(&attempt.executor, execution, fence);
-        let target = target.ok_or_else(|| "it was removed".to_owned())?;
-        self.exec.stop_on_executor(&target, execution, fence).await
+        let base_url = &attempt.executor.info.base_url;
+        self.exec.stop_on_executor(base_url, execution, fence).await
     }
 
     async fn probe(&self, id: &str) -> Result<(), String> {
-        let target = self.executor_target(id, ExecutionId(0), Fence(0));
-        let target = target.ok_or_else(|| "it was removed".to_owned())?;
-        self.exec.probe(&target, self.settings.executors.health_check.timeout).await
+        let executor = self.consensus.replica().read().executor(id).cloned();
+        let url = executor.as_ref().and_then(|executor| executor.info.health_check_url.as_ref());
+        let url = url.ok_or_else(|| "it was removed, or names no health check URL".to_owned())?;
+        self.exec.probe(url, self.settings.executors.health_check.timeout).await
     }
 
     /// Where requests to an executor about an attempt go; none: it is not registered.
@@ -141,7 +141,6 @@ impl EngineContext {
         Some(ExecutorTarget {
             id: info.id.clone(),
             base_url: info.base_url.trim_end_matches('/').to_owned(),
-            health_check_url: info.health_check_url.clone(),
             callback_url: executor::callback_url(base, key, execution, fence),
         })
     }

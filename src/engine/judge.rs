@@ -188,7 +188,7 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
                 let timeout = if timeout.0 == 0 { Millis::from_secs(300) } else { timeout };
                 attempt.granted_at.plus(timeout) < now
             } else {
-                let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
+                let lost_after = task.lost_after(execution.revision);
                 down.iter().any(|(id, since)| *id == attempt.node && since.plus(lost_after) < now)
             };
             if over {

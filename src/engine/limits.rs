@@ -40,6 +40,8 @@ pub(super) const LOOKS_MAX: u32 = 20;
 pub(super) const TOGETHER: usize = 200;
 /// The loss of an accepted attempt is proposed again after this: then a proposal is over.
 pub(super) const LOSE_AGAIN: Millis = Millis::from_secs(2);
+/// Heartbeats of executors are not noted while the leader is silent for so long, so none is missing.
+pub(super) const HEARTBEATS_UNNOTED: Millis = Millis::from_secs(2);
 /// So many executions that wait for an executor try again when something of one ended.
 pub(super) const FED_AT_ONCE: usize = 16;
 /// Silence of the leader after which attempts are held against `lost_after`.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
@@ -249,8 +248,11 @@ impl NodeState {
                     self.on_attempt(DispatchEvent::TaskChanged(key)).await;
                     self.on_task(ResidencyEvent::Changed(key)).await;
                 }
-                // Whoever proposed a verdict counts it; the end of an attempt is for the log.
-                Hint::Verdict(..) | Hint::AttemptEnded(..) => {}
+                // Whoever proposed a verdict counts it.
+                Hint::Verdict(..) => {}
+                Hint::AttemptEnded(_, execution) => {
+                    self.on_watch(WatchEvent::AttemptEnded(execution));
+                }
                 Hint::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution)).await;
                 }
@@ -282,8 +284,12 @@ impl NodeState {
         if swept {
             self.sweep().await;
         }
-        if members || executors {
+        if swept {
             self.on_attempt(DispatchEvent::MembersChanged).await;
+        } else if executors {
+            self.on_attempt(DispatchEvent::ExecutorsChanged).await;
+        }
+        if swept || executors {
             self.look_at_executors();
         }
         self.on_attempt(DispatchEvent::Fill).await;
@@ -301,8 +307,7 @@ impl NodeState {
             self.context.round.send_replace(sent);
         }
         self.judge();
-        let acknowledged = BootInstant(self.context.acknowledged.load(Ordering::Relaxed));
-        let silence = self.context.clock.boot().since(acknowledged);
+        let silence = self.context.silence();
         self.on_attempt(DispatchEvent::Unacknowledged(silence)).await;
         self.keep_session().await;
         if self.ticks.is_multiple_of(GRANTS_EVERY) {

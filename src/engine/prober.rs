@@ -13,13 +13,14 @@ use crate::domain::ids::Revision;
 use crate::domain::machine::command::ExecutorLiveness;
 use crate::domain::time::Millis;
 
+use super::limits::HEARTBEATS_UNNOTED;
 use super::view::EngineView;
 
 /// An event.
 #[derive(Clone, Debug)]
 pub(super) enum ProbeEvent {
-    /// Time passed, or an executor changed.
-    Look,
+    /// Time passed, or an executor changed. No leader has acknowledged this node for so long.
+    Look(Millis),
     /// What came of a probe; an error says why.
     Probed(Arc<str>, Result<(), String>),
 }
@@ -74,12 +75,12 @@ impl Prober {
             return Vec::new();
         }
         match event {
-            ProbeEvent::Look => self.look(view),
+            ProbeEvent::Look(silence) => self.look(silence, view),
             ProbeEvent::Probed(id, found) => self.probed(&id, found, view).into_iter().collect(),
         }
     }
 
-    fn look(&mut self, view: &EngineView<'_>) -> Vec<ProbeDo> {
+    fn look(&mut self, silence: Millis, view: &EngineView<'_>) -> Vec<ProbeDo> {
         let mut former = std::mem::take(&mut self.known);
         let mut todo = Vec::new();
         for executor in view.state.executors() {
@@ -99,6 +100,9 @@ impl Prober {
             let mut known = former.remove(&id).unwrap_or(fresh);
             if known.revision != revision {
                 known = ProbedExecutor { revision, failures: 0, successes: 0, ..known };
+            }
+            if silence >= HEARTBEATS_UNNOTED {
+                known.since = view.boot;
             }
             if known.due <= view.boot {
                 todo.extend(self.due(&id, executor, &mut known, view));
@@ -169,6 +173,7 @@ impl Prober {
 }
 
 fn tell(executor: &ExecutorRecord, online: bool, reason: String) -> ProbeDo {
-    let (id, revision) = (executor.info.id.clone(), executor.revision);
-    ProbeDo::Tell(ExecutorLiveness { id, revision, online, reason })
+    let (id, revision, renewed_at) =
+        (executor.info.id.clone(), executor.revision, executor.renewed_at);
+    ProbeDo::Tell(ExecutorLiveness { id, revision, renewed_at, online, reason })
 }

@@ -12,7 +12,6 @@ use crate::exec::{AttemptOutcome, AttemptStatus};
 use super::context::EngineContext;
 use super::execution_actor::{ExecutionGrant, current};
 use super::limits::{PROPOSAL_LIMIT, REPORT_PAUSE};
-use super::watcher::AcceptedAttempt;
 
 /// Proposes a command again and again until it is answered; none: it is not wanted any more.
 async fn insist(
@@ -52,21 +51,20 @@ fn overtaken(context: &EngineContext, grant: &ExecutionGrant) -> bool {
 pub(super) async fn accepted(
     context: &Arc<EngineContext>,
     grant: &ExecutionGrant,
-    executor: Arc<str>,
+    base_url: String,
 ) {
     let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
-    let of = OfFence { task, execution, fence };
     let unknown = |execution: &Execution| {
         execution.attempt.as_ref().is_some_and(|attempt| attempt.accepted_at().is_none())
     };
     let wanted = || current(context, grant).is_some_and(|(_, execution)| unknown(&execution));
-    let answers = insist(context, &Command::Accept(of), wanted).await;
+    let accept = Command::Accept(OfFence { task, execution, fence });
+    let answers = insist(context, &accept, wanted).await;
     let refused = answers.is_some_and(|answers| answers.responses.iter().any(Result::is_err));
     if refused || given_up(context, grant) {
         let context = Arc::clone(context);
         context.clone().spawn(async move {
-            let attempt = AcceptedAttempt { grant: of, executor };
-            let _unheard = context.stop_on_executor(&attempt).await;
+            let _unheard = context.exec.stop_on_executor(&base_url, execution, fence).await;
         });
     }
 }

@@ -1,5 +1,6 @@
-//! Watches attempts that executors have accepted: they belong to no session, so the owner of each task
-//! ends those that are stopped, take too long, or lost their executor.
+//! Watches the attempts that executors have: the owner of each task proposes the loss of those whose
+//! executor is gone. What an executor has accepted belongs to no session, so the owner also ends what
+//! is to stop or takes too long.
 //!
 //! [`Watcher::on`] takes one event and the applied state and returns the actions. Looks at the state
 //! find what lost hints would have announced.
@@ -8,22 +9,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::BootInstant;
+use crate::domain::executor::ExecutorRecord;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::machine::Task;
 use crate::domain::machine::command::OfFence;
-use crate::domain::machine::record::{Execution, Status};
+use crate::domain::machine::record::{Attempt, Execution, Status};
 use crate::domain::time::Millis;
 
 use super::limits::{END_AGAIN, LOSE_AGAIN};
 use super::view::EngineView;
 
-/// An attempt that an executor accepted.
+/// An attempt on an executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AcceptedAttempt {
+pub(super) struct ExecutorAttempt {
     /// Its grant.
     pub grant: OfFence,
-    /// The executor's id.
-    pub executor: Arc<str>,
+    /// The executor, as it was last seen.
+    pub executor: Arc<ExecutorRecord>,
 }
 
 /// An event.
@@ -31,6 +33,8 @@ pub(super) struct AcceptedAttempt {
 pub(super) enum WatchEvent {
     /// An executor accepted the attempt of an execution, or it is to stop.
     Changed(TaskKey, ExecutionId),
+    /// The attempt of an execution ended, and another one follows.
+    AttemptEnded(ExecutionId),
     /// An execution ended so.
     Ended(ExecutionId, Status),
     /// It is time to look at all of them.
@@ -41,17 +45,19 @@ pub(super) enum WatchEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WatchDo {
     /// Ask the executor to stop the attempt, then report that it ended so.
-    End(AcceptedAttempt, Status),
+    End(ExecutorAttempt, Status),
     /// Ask the executor to stop the attempt, which has ended.
-    Stop(AcceptedAttempt),
+    Stop(ExecutorAttempt),
     /// Propose that the attempt is lost.
     Lose(OfFence),
 }
 
-/// What is known of an accepted attempt.
+/// What is known of an attempt.
 #[derive(Clone, Debug)]
 struct WatchedAttempt {
-    attempt: AcceptedAttempt,
+    attempt: ExecutorAttempt,
+    /// Whether the executor has accepted it.
+    accepted: bool,
     /// When its end was last begun.
     ending: Option<BootInstant>,
     /// When its loss was last proposed.
@@ -59,12 +65,28 @@ struct WatchedAttempt {
 }
 
 impl WatchedAttempt {
-    fn new(attempt: &AcceptedAttempt) -> Self {
-        Self { attempt: attempt.clone(), ending: None, losing: None }
+    /// It has ended so. The executor may work on all the same, where somebody else ended it.
+    fn ended(self, status: Status) -> Option<WatchDo> {
+        let unheard = match status {
+            Status::Lost => true,
+            // The node that gave it to the executor asks for that, until it is accepted.
+            Status::Cancelled => self.accepted && self.ending.is_none(),
+            _ => false,
+        };
+        unheard.then_some(WatchDo::Stop(self.attempt))
+    }
+
+    /// This node does not watch it any more: it has ended, or its task has another owner.
+    fn gone(self, view: &EngineView<'_>) -> Option<WatchDo> {
+        let OfFence { task, execution, fence } = self.attempt.grant;
+        let mut attempts =
+            view.execution(task, execution).into_iter().flat_map(Execution::attempts);
+        let report = attempts.find(|attempt| attempt.fence == fence)?.report.as_ref()?;
+        self.ended(report.status)
     }
 }
 
-/// The accepted attempts that this node watches.
+/// The attempts that this node watches.
 #[derive(Debug)]
 pub(super) struct Watcher {
     /// Bounds an attempt without a timeout.
@@ -86,7 +108,9 @@ impl Watcher {
     /// Whether an event can change anything here.
     pub fn concerns(&self, event: &WatchEvent) -> bool {
         match event {
-            WatchEvent::Ended(execution, _) => self.known.contains_key(execution),
+            WatchEvent::Ended(execution, _) | WatchEvent::AttemptEnded(execution) => {
+                self.known.contains_key(execution)
+            }
             WatchEvent::Changed(..) | WatchEvent::Look => true,
         }
     }
@@ -98,10 +122,11 @@ impl Watcher {
             WatchEvent::Changed(task, execution) => self.look_at(task, execution, view, &mut todo),
             WatchEvent::Ended(execution, status) => {
                 let known = self.known.remove(&execution);
-                // The executor may not know that somebody else ended it.
-                let unasked = known.filter(|known| known.ending.is_none());
-                let stopped = unasked.filter(|_| status == Status::Cancelled);
-                todo.extend(stopped.map(|known| WatchDo::Stop(known.attempt)));
+                todo.extend(known.and_then(|known| known.ended(status)));
+            }
+            WatchEvent::AttemptEnded(execution) => {
+                let known = self.known.remove(&execution);
+                todo.extend(known.and_then(|known| known.gone(view)));
             }
             WatchEvent::Look => {
                 let all: Vec<(ExecutionId, TaskKey)> = view.state.on_executors().collect();
@@ -112,6 +137,7 @@ impl Watcher {
                     }
                     self.look_at(task, execution, view, &mut todo);
                 }
+                todo.extend(former.into_values().filter_map(|known| known.gone(view)));
             }
         }
         todo
@@ -124,65 +150,73 @@ impl Watcher {
         view: &EngineView<'_>,
         todo: &mut Vec<WatchDo>,
     ) {
-        let found =
-            view.state.task(task).and_then(|task| Some((task, task.history.execution(id)?)));
-        let accepted = found.and_then(|(task, execution)| accepted(task, execution, view));
-        let Some((task, execution, accepted)) = accepted else {
-            self.known.remove(&id);
+        let found = view.state.task(task).and_then(|task| {
+            let execution = task.history.execution(id)?;
+            Some((task, execution, running_on_executor(task, execution, view)?))
+        });
+        let former = self.known.remove(&id);
+        let Some((task, execution, (attempt, executor))) = found else {
+            todo.extend(former.and_then(|former| former.gone(view)));
             return;
         };
-        let known = self.known.entry(id).or_insert_with(|| WatchedAttempt::new(&accepted));
-        if known.attempt != accepted {
-            *known = WatchedAttempt::new(&accepted);
+        let grant = OfFence { task: task.key, execution: id, fence: attempt.fence };
+        let accepted = attempt.accepted_at().is_some();
+        let former = former.filter(|known| known.attempt.grant == grant);
+        let attempt = ExecutorAttempt { grant, executor: Arc::clone(executor) };
+        let (losing, ending) = former.map_or((None, None), |known| (known.losing, known.ending));
+        let mut known = WatchedAttempt { attempt, accepted, ending, losing };
+        todo.extend(self.look_at_attempt(&mut known, task, execution, view));
+        self.known.insert(id, known);
+    }
+
+    fn look_at_attempt(
+        &self,
+        known: &mut WatchedAttempt,
+        task: &Task,
+        execution: &Execution,
+        view: &EngineView<'_>,
+    ) -> Option<WatchDo> {
+        let young = |at: BootInstant, limit| view.boot.since(at) < limit;
+        if lost(task, execution, &known.attempt.executor, view) {
+            let proposed = known.losing.is_some_and(|at| young(at, LOSE_AGAIN));
+            known.losing = known.losing.filter(|_| proposed).or(Some(view.boot));
+            return (!proposed).then_some(WatchDo::Lose(known.attempt.grant));
         }
-        if lost(task, execution, &accepted, view) {
-            if known.losing.is_none_or(|at| view.boot.since(at) >= LOSE_AGAIN) {
-                known.losing = Some(view.boot);
-                todo.push(WatchDo::Lose(accepted.grant));
-            }
-            return;
-        }
-        let status = if execution.stopping {
-            Status::Cancelled
-        } else if over(task, execution, self.max_silence, view) {
-            Status::Timeout
-        } else {
-            return;
+        let status = match () {
+            () if !known.accepted => return None,
+            () if execution.stopping => Status::Cancelled,
+            () if over(task, execution, self.max_silence, view) => Status::Timeout,
+            () => return None,
         };
-        let begun = known.ending.is_some_and(|at| view.boot.since(at) < END_AGAIN);
-        if !begun {
-            known.ending = Some(view.boot);
-            todo.push(WatchDo::End(accepted, status));
-        }
+        let begun = known.ending.is_some_and(|at| young(at, END_AGAIN));
+        known.ending = known.ending.filter(|_| begun).or(Some(view.boot));
+        (!begun).then(|| WatchDo::End(known.attempt.clone(), status))
     }
 }
 
-/// The accepted attempt of an execution, if this node watches it.
-fn accepted<'a>(
-    task: &'a Arc<Task>,
+/// The attempt of an execution on an executor, if this node watches it.
+fn running_on_executor<'a>(
+    task: &'a Task,
     execution: &'a Execution,
-    view: &EngineView<'_>,
-) -> Option<(&'a Task, &'a Execution, AcceptedAttempt)> {
+    view: &EngineView<'a>,
+) -> Option<(&'a Attempt, &'a Arc<ExecutorRecord>)> {
     let attempt = execution.attempt.as_ref().filter(|_| execution.status == Status::Running)?;
-    attempt.accepted_at()?;
-    let executor = Arc::clone(&attempt.executor.as_ref()?.id);
+    let executor = &attempt.executor.as_ref()?.id;
     // Somebody has to watch also what no node can own now.
     let owner = task.spec().and_then(|spec| view.members.owner(spec));
-    let watches = owner.or_else(|| view.members.prober(&executor)) == Some(view.node);
-    let grant = OfFence { task: task.key, execution: execution.id, fence: attempt.fence };
-    watches.then_some((task, execution, AcceptedAttempt { grant, executor }))
+    let watches = owner.or_else(|| view.members.prober(executor)) == Some(view.node);
+    // When an executor is removed, apply ends its attempts.
+    Some((attempt, view.state.executor(executor)?)).filter(|_| watches)
 }
 
-/// Whether the executor of an attempt is gone, or silent for as long as the definition says.
+/// Whether an executor is silent for as long as the definition says.
 fn lost(
     task: &Task,
     execution: &Execution,
-    accepted: &AcceptedAttempt,
+    executor: &ExecutorRecord,
     view: &EngineView<'_>,
 ) -> bool {
-    let Some(executor) = view.state.executor(&accepted.executor) else { return true };
-    let spec = task.revision(execution.revision).map(|kept| &kept.spec);
-    let lost_after = spec.map_or(Millis(0), |spec| spec.lost_after);
+    let lost_after = task.lost_after(execution.revision);
     let lost_after = if bug!("silence-not-awaited") { Millis(0) } else { lost_after };
     executor.offline_since.is_some_and(|since| since.plus(lost_after) <= view.now)
 }

@@ -275,27 +275,27 @@ impl Exec {
     /// Why the request was not answered with success.
     pub async fn stop_on_executor(
         &self,
-        target: &ExecutorTarget,
+        base_url: &str,
         execution: ExecutionId,
         fence: Fence,
     ) -> Result<(), String> {
         #[cfg(feature = "simulation")]
         if let Some(executors) = self.executors.simulation() {
-            return executor::simulated_stop(&executors, target, execution, fence).await;
+            return executor::simulated_stop(&executors, base_url, execution, fence).await;
         }
-        self.executors.stop(&self.http, target, execution, fence).await
+        self.executors.stop(&self.http, base_url, execution, fence).await
     }
 
-    /// Asks an executor whether it is well; one without a health check URL is.
+    /// Asks the health check URL of an executor whether it is well.
     ///
     /// # Errors
     /// Why it is not, as a sentence.
-    pub async fn probe(&self, target: &ExecutorTarget, limit: Millis) -> Result<(), String> {
+    pub async fn probe(&self, url: &str, limit: Millis) -> Result<(), String> {
         #[cfg(feature = "simulation")]
         if let Some(executors) = self.executors.simulation() {
-            return executor::simulated_probe(&executors, target, limit).await;
+            return executor::simulated_probe(&executors, url, limit).await;
         }
-        self.executors.probe(&self.http, target, limit).await
+        self.executors.probe(&self.http, url, limit).await
     }
 
     /// Why this node sends no requests to the host of a URL; none: it does, or the name is unknown

@@ -336,13 +336,73 @@ async fn a_task_without_an_action_goes_to_who_declared_it() {
 }
 
 #[tokio::test]
-async fn what_a_removed_executor_has_is_lost() {
+async fn what_a_removed_executor_has_is_lost_and_stopped() {
     let executors = ExecutorRig::start(&[], json!({})).await;
     let given = executors.given().await;
+    let path = format!("/api/v1/executions/{}", given["execution_id"].as_str().unwrap());
+    let consensus = executors.rig.context.running.get().unwrap().consensus.clone();
+    let accepted = |_got: &Got| {
+        let state = consensus.replica().read();
+        let mut running = state.on_executor("e-1").filter_map(|(id, _)| state.execution(id));
+        running.any(|(_, one)| one.attempt.as_ref().is_some_and(|it| it.accepted_at().is_some()))
+    };
+    executors.rig.until(&path, accepted).await;
     let method = reqwest::Method::DELETE;
     executors.rig.call(method, "/executors/e-1", Value::Null, &[]).await.expect(200);
     let lost = executors.execution(&given).await;
     assert_eq!((&lost["status"], &lost["attempts"][0]["unknown"]), (&json!("lost"), &json!(true)));
+    executors.rig.until(&path, |_got| stop_of(&executors.work, &given)).await;
     executors.call_back(url(&given), &ended("success")).await.refused(409, "execution_ended");
     executors.rig.stop().await;
+}
+
+fn stop_of(work: &GivenWork, given: &Value) -> bool {
+    let work = work.lock();
+    work.iter().any(|(path, body)| *path == "stop" && body["execution_id"] == given["execution_id"])
+}
+
+/// The state knows of the end before it knows of the 202, and there is nobody who watches the attempt.
+#[tokio::test]
+async fn what_ends_before_its_executor_answers_is_stopped() {
+    let rig = ApiRig::start().await;
+    let work = GivenWork::default();
+    let (given, stopped) = (Arc::clone(&work), Arc::clone(&work));
+    let (client, api) = (rig.client.clone(), format!("{}/api/v1", rig.base));
+    let execute = post(move |body: axum::Json<Value>| async move {
+        let id = body.0["execution_id"].as_str().unwrap().to_owned();
+        given.lock().push(("execute", body.0));
+        let end = match executes(&given) {
+            1 => client.post(format!("{api}/executions/{id}/stop")),
+            2 => client.delete(format!("{api}/executors/e-1")),
+            _ => client.post(format!("{api}/tasks/task/cleanup")),
+        };
+        end.send().await.unwrap();
+        StatusCode::ACCEPTED
+    });
+    let stop = post(move |body: axum::Json<Value>| async move {
+        stopped.lock().push(("stop", body.0));
+    });
+    let router = Router::new().route("/execute", execute).route("/stop", stop);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let executor = json!({"executor_id": "e-1", "executor_name": "data",
+        "executor_url": format!("http://{address}")});
+    let task = json!({"name": "task", "schedule": {"manual": true},
+        "action": {"executor": {"names": ["data"]}}});
+    rig.post("/tasks", task).await.expect(201);
+    for number in 1..=3 {
+        let registered = rig.post("/executors/register", executor.clone()).await;
+        assert!([200, 201].contains(&registered.status), "{}", registered.text);
+        rig.post("/tasks/task/trigger", Value::Null).await.expect(201);
+        rig.until("/readyz", |_got| executes(&work) == number).await;
+        let given = work.lock().iter().rfind(|(path, _)| *path == "execute").unwrap().1.clone();
+        rig.until("/readyz", |_got| stop_of(&work, &given)).await;
+    }
+    rig.stop().await;
+}
+
+/// How many attempts came.
+fn executes(work: &GivenWork) -> usize {
+    work.lock().iter().filter(|(path, _)| *path == "execute").count()
 }

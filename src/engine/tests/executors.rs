@@ -50,9 +50,16 @@ pub(super) fn command(state: &State, line: &ScriptLine) -> Command {
         })),
         "heartbeat" => Command::ExecutorHeartbeat(OfExecutor { id }),
         "silent" => {
-            let revision = state.executor(&id).expect("an executor").revision;
+            let seen = state.executor(&id).expect("an executor");
+            let (revision, renewed_at) = (seen.revision, seen.renewed_at);
             let reason = "refused".to_owned();
-            Command::ExecutorLiveness(ExecutorLiveness { id, revision, online: false, reason })
+            Command::ExecutorLiveness(ExecutorLiveness {
+                id,
+                revision,
+                renewed_at,
+                online: false,
+                reason,
+            })
         }
         "status" => {
             let status = match line.word(2) {
@@ -73,7 +80,10 @@ impl EngineWorld {
     pub(super) fn executor_line(&mut self, line: &ScriptLine) -> bool {
         match line.word(0) {
             "watch" => self.on_watch(WatchEvent::Look),
-            "probe" => self.on_probe(ProbeEvent::Look),
+            "probe" => {
+                let silence = if line.has("unacknowledged") { Millis(60_000) } else { Millis(0) };
+                self.on_probe(ProbeEvent::Look(silence));
+            }
             "probed" => {
                 let found = if line.has("well") { Ok(()) } else { Err("refused".to_owned()) };
                 self.on_probe(ProbeEvent::Probed(line.word(1).into(), found));
@@ -110,11 +120,14 @@ impl EngineWorld {
                     let end = Finish { task, execution, fence, report };
                     self.proposed.push_back(Command::Finish(Box::new(end)));
                     let status = status.word();
-                    format!("stop e{execution} f{fence} on {}, then {status}", attempt.executor)
+                    {
+                        let on = &attempt.executor.info.id;
+                        format!("stop e{execution} f{fence} on {on}, then {status}")
+                    }
                 }
                 WatchDo::Stop(attempt) => {
                     let OfFence { execution, fence, .. } = attempt.grant;
-                    format!("stop e{execution} f{fence} on {}", attempt.executor)
+                    format!("stop e{execution} f{fence} on {}", attempt.executor.info.id)
                 }
                 WatchDo::Lose(grant) => {
                     self.proposed.push_back(Command::Lose(grant));

@@ -11,7 +11,7 @@ use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Genesis, OfFence};
 use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::Liveness;
-use crate::domain::machine::{Answer, Applied, Command, Hint, Response, State};
+use crate::domain::machine::{Answer, Applied, Command, DeclaredTasks, Hint, Response, State};
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::EngineSettings;
 use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent};
@@ -45,6 +45,8 @@ pub(super) struct EngineWorld {
     pub residency: Residency,
     pub judge: LivenessJudge,
     pub watcher: Watcher,
+    /// The tasks that executors declared at the last look.
+    declared: DeclaredTasks,
     pub prober: Prober,
     pub leads: bool,
     pub former_leader: Option<(u64, BootInstant)>,
@@ -75,6 +77,7 @@ impl Default for EngineWorld {
             session: None,
             dispatch: executors::dispatch(),
             watcher: executors::watcher(),
+            declared: DeclaredTasks::default(),
             prober: executors::prober(),
             residency: Residency::default(),
             judge: LivenessJudge::default(),
@@ -188,6 +191,9 @@ impl EngineWorld {
                     self.on_watch(WatchEvent::Ended(execution, status));
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));
                 }
+                Hint::AttemptEnded(_, execution) => {
+                    self.on_watch(WatchEvent::AttemptEnded(execution));
+                }
                 Hint::Accepted(task, execution) => {
                     self.on_watch(WatchEvent::Changed(task, execution));
                 }
@@ -196,12 +202,17 @@ impl EngineWorld {
                 _ => {}
             }
         }
-        if members {
+        let declared = self.state.declared_tasks().clone();
+        let swept = members || self.declared != declared;
+        self.declared = declared;
+        if swept {
             self.sweep();
-        }
-        if members || executors {
             self.on_attempt(DispatchEvent::MembersChanged);
-            self.on_probe(ProbeEvent::Look);
+        } else if executors {
+            self.on_attempt(DispatchEvent::ExecutorsChanged);
+        }
+        if swept || executors {
+            self.on_probe(ProbeEvent::Look(Millis(0)));
         }
         self.on_attempt(DispatchEvent::Fill);
     }

@@ -51,6 +51,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// What executors say when the end comes later.
+const ACCEPTING: [&str; 4] = ["accepted", "running", "pending", "queued"];
+
 /// The status that a word of an executor stands for.
 fn status_of(word: &str) -> Option<AttemptStatus> {
     match word {
@@ -66,6 +69,8 @@ fn status_of(word: &str) -> Option<AttemptStatus> {
 pub(super) enum ExecuteAnswer {
     /// The end comes later.
     Accepted,
+    /// So it counts, but it has a `status` that is no word of the protocol.
+    Unclear(String),
     /// This is the end.
     Ended(ExecutorResult),
 }
@@ -76,8 +81,17 @@ impl ExecuteAnswer {
     pub(super) fn read(status: u16, body: &[u8]) -> Self {
         let body = if status == 200 { serde_json::from_slice(body).ok() } else { None };
         let Some(Value::Object(fields)) = body else { return Self::Accepted };
-        let word = fields.get("status").and_then(Value::as_str);
-        let Some(status) = word.and_then(status_of) else { return Self::Accepted };
+        let word = match fields.get("status") {
+            None => return Self::Accepted,
+            Some(Value::String(word)) if ACCEPTING.contains(&word.as_str()) => {
+                return Self::Accepted;
+            }
+            Some(word) => word,
+        };
+        let Some(status) = word.as_str().and_then(status_of) else {
+            // As JSON, in which nothing ends the line.
+            return Self::Unclear(word.to_string().chars().take(40).collect());
+        };
         let text = ResultText::new(fields.get("result"), fields.get("logs"));
         Self::Ended(ExecutorResult { status, text })
     }
@@ -98,8 +112,7 @@ mod tests {
             (200, "fine"),
             (200, "[]"),
             (200, r#"{"status":"accepted"}"#),
-            (200, r#"{"status":"ok"}"#),
-            (200, r#"{"status":1}"#),
+            (202, r#"{"status":"ok"}"#),
             (200, r#"{"state":"success"}"#),
             (200, r#"{"status":"success""#),
         ] {
@@ -108,6 +121,10 @@ mod tests {
                 ExecuteAnswer::Accepted,
                 "{body}"
             );
+        }
+        for (body, word) in [(r#"{"status":"ok"}"#, "\"ok\""), (r#"{"status":1}"#, "1")] {
+            let unclear = ExecuteAnswer::Unclear(word.to_owned());
+            assert_eq!(ExecuteAnswer::read(200, body.as_bytes()), unclear);
         }
         for (word, status) in [
             ("success", AttemptStatus::Success),

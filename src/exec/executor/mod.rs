@@ -56,8 +56,6 @@ pub struct ExecutorTarget {
     pub id: String,
     /// Where it listens, without a final slash.
     pub base_url: String,
-    /// What probes ask.
-    pub health_check_url: Option<String>,
     /// Where it reports the end of the attempt; see [`callback_url`].
     pub callback_url: String,
 }
@@ -123,7 +121,8 @@ impl Executors {
         let outcome = outcome.timed(started, BootInstant::now());
         if given_up && outcome.status != AttemptStatus::Accepted {
             // The executor may work on it all the same. Whether it stops is not known here.
-            let _unheard = self.stop(http, target, attempt.execution, attempt.fence).await;
+            let _unheard =
+                self.stop(http, &target.base_url, attempt.execution, attempt.fence).await;
         }
         outcome
     }
@@ -132,26 +131,24 @@ impl Executors {
     pub(super) async fn stop(
         &self,
         http: &HttpRunner,
-        target: &ExecutorTarget,
+        base_url: &str,
         execution: ExecutionId,
         fence: Fence,
     ) -> Result<(), String> {
-        let body = stop_body(execution, fence);
+        let (url, body) = stop_call(base_url, execution, fence);
         let headers = BTreeMap::from([("X-Execution-ID".to_owned(), execution.to_string())]);
-        let url = format!("{}/stop", target.base_url);
         let request = self.request("POST", url, headers, Some(body));
         expect_success(http.call(&request, STOP_LIMIT, &BoundedAnswer::default()).await)
     }
 
-    /// Asks an executor whether it is well. One without a health check URL is.
+    /// Asks the health check URL of an executor whether it is well.
     pub(super) async fn probe(
         &self,
         http: &HttpRunner,
-        target: &ExecutorTarget,
+        url: &str,
         limit: Millis,
     ) -> Result<(), String> {
-        let Some(url) = &target.health_check_url else { return Ok(()) };
-        let request = self.request("GET", url.clone(), BTreeMap::new(), None);
+        let request = self.request("GET", url.to_owned(), BTreeMap::new(), None);
         expect_success(http.call(&request, limit, &BoundedAnswer::default()).await)
     }
 
@@ -215,6 +212,13 @@ fn judge(status: u16, answer: &BoundedAnswer, live: &LiveOutput) -> AttemptOutco
         ExecuteAnswer::Accepted => {
             AttemptOutcome::new(AttemptStatus::Accepted, format!("accepted, status {status}"))
         }
+        ExecuteAnswer::Unclear(word) => {
+            tracing::warn!(
+                "an executor answered 200 with the status {word}, which is neither accepted, success, \
+                 failed nor timeout: its attempt counts as accepted"
+            );
+            AttemptOutcome::new(AttemptStatus::Accepted, format!("accepted, status {status}"))
+        }
         ExecuteAnswer::Ended(result) => {
             live.push(result.text.output.as_bytes());
             AttemptOutcome::new(result.status, result.text.detail)
@@ -223,9 +227,11 @@ fn judge(status: u16, answer: &BoundedAnswer, live: &LiveOutput) -> AttemptOutco
     AttemptOutcome { http_status: Some(status), ..outcome }
 }
 
-/// The body of a request to stop.
-fn stop_body(execution: ExecutionId, fence: Fence) -> String {
-    json!({"execution_id": execution.to_string(), "fence": fence.0}).to_string()
+/// Address and body of a request to stop.
+fn stop_call(base_url: &str, execution: ExecutionId, fence: Fence) -> (String, String) {
+    let url = format!("{}/stop", base_url.trim_end_matches('/'));
+    let body = json!({"execution_id": execution.to_string(), "fence": fence.0}).to_string();
+    (url, body)
 }
 
 /// The outcome of any other answer.

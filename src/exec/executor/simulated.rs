@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use tokio::time::sleep_until;
 
-use super::{BoundedAnswer, Executors, execute_body, judge, refusal, stop_body};
+use super::{BoundedAnswer, Executors, execute_body, judge, refusal, stop_call};
 use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::time::Millis;
 use crate::exec::attempt::GrantedAttempt;
 use crate::exec::boot::BootInstant;
 use crate::exec::control::{AttemptControl, STOPPED_EARLY, Stop, after, may_start_by, stop_above};
-use crate::exec::executor::ExecutorTarget;
 use crate::exec::http::AnswerSink;
 use crate::exec::outcome::{AttemptOutcome, AttemptStatus};
 use crate::exec::output::LiveOutput;
@@ -90,7 +89,7 @@ impl Executors {
         };
         if given_up {
             let _unheard =
-                simulated_stop(executors, target, attempt.execution, attempt.fence).await;
+                simulated_stop(executors, &target.base_url, attempt.execution, attempt.fence).await;
             return AttemptOutcome { unknown: true, ..outcome }.timed(started, boot());
         }
         outcome.timed(started, boot())
@@ -118,23 +117,22 @@ fn read(
 /// Asks a simulated executor to stop an attempt.
 pub(in crate::exec) async fn simulated_stop(
     executors: &SimulatedExecutors,
-    target: &ExecutorTarget,
+    base_url: &str,
     execution: ExecutionId,
     fence: Fence,
 ) -> Result<(), String> {
-    let url = format!("{}/stop", target.base_url);
-    let call = ExecutorCall { url, body: stop_body(execution, fence) };
-    simulated_call(executors, call, super::STOP_LIMIT).await
+    let (url, body) = stop_call(base_url, execution, fence);
+    simulated_call(executors, ExecutorCall { url, body }, super::STOP_LIMIT).await
 }
 
 /// Probes a simulated executor.
 pub(in crate::exec) async fn simulated_probe(
     executors: &SimulatedExecutors,
-    target: &ExecutorTarget,
+    url: &str,
     limit: Millis,
 ) -> Result<(), String> {
-    let Some(url) = target.health_check_url.clone() else { return Ok(()) };
-    simulated_call(executors, ExecutorCall { url, body: String::new() }, limit).await
+    let call = ExecutorCall { url: url.to_owned(), body: String::new() };
+    simulated_call(executors, call, limit).await
 }
 
 async fn simulated_call(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::executor::{ExecutorInfo, ExecutorStatus};
 use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
+use crate::domain::time::Timestamp;
 
 /// Registers an executor, or renews its registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct ExecutorLiveness {
     pub id: String,
     /// The revision that the prober saw.
     pub revision: Revision,
+    /// The last renewal that it saw.
+    pub renewed_at: Timestamp,
     /// Whether it answers.
     pub online: bool,
     /// What was found, for people.

@@ -206,8 +206,8 @@ impl State {
         })
     }
 
-    /// Ends an attempt that nobody will report: its node, or the executor that accepted it, is silent
-    /// for `lost_after`, or a caller let its claim's timeout pass.
+    /// Ends an attempt that nobody will report: its node or its executor is silent for `lost_after`, or
+    /// a caller let its claim's timeout pass.
     pub(in crate::domain::machine) fn lose(
         &mut self,
         cx: &EntryContext<'_>,
@@ -238,10 +238,14 @@ impl State {
             let timeout = if timeout.0 == 0 { CLAIM_TIMEOUT } else { timeout };
             return (attempt.granted_at.plus(timeout) <= cx.stamp).then_some("claim_timeout");
         }
-        let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
-        if let Some(executor) = attempt.executor.as_ref().filter(|one| one.accepted_at.is_some()) {
-            let executor = self.executor(&executor.id).map(|kept| &**kept);
-            return guards::executor_lost(executor, lost_after, cx.stamp);
+        let lost_after = task.lost_after(execution.revision);
+        if let Some(executor) = &attempt.executor {
+            let found = self.executor(&executor.id).map(|kept| &**kept);
+            let lost = guards::executor_lost(found, lost_after, cx.stamp);
+            // What is accepted is no node's.
+            if lost.is_some() || executor.accepted_at.is_some() {
+                return lost;
+            }
         }
         let Some(node) = self.node(attempt.node) else { return Some("node_removed") };
         if node.session != attempt.session {

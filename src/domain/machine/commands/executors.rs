@@ -150,6 +150,10 @@ impl State {
             if executor.revision != body.revision {
                 return Err(Refusal::RevisionMismatch { current: executor.revision });
             }
+            // One that is not probed has said meanwhile that it works.
+            if executor.info.health_check_url.is_none() && executor.renewed_at != body.renewed_at {
+                return Err(Refusal::NotDue);
+            }
             if body.online {
                 answers(executor);
             } else if executor.offline_since.is_none() {

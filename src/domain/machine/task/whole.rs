@@ -13,7 +13,7 @@ use crate::domain::machine::store::digest;
 use crate::domain::machine::store::dirty::Dirty;
 use crate::domain::machine::store::table::TableTask;
 use crate::domain::task::{Action, AfterRun, ExecutionMode, Keep, MAX_LIVE_MAX, TaskSpec};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// A task: its definitions, its live record, its past.
 #[derive(Clone, Debug)]
@@ -225,6 +225,13 @@ impl Task {
             Some(newest) if newest.revision == revision => Some(newest),
             _ => self.definitions.iter().find(|kept| kept.revision == revision),
         }
+    }
+
+    /// How long the node or the executor of an attempt may be silent, by this revision.
+    #[must_use]
+    pub fn lost_after(&self, revision: Revision) -> Millis {
+        let spec = self.revision(revision).map(|kept| &kept.spec);
+        spec.map_or(Millis::from_secs(10), |spec| spec.lost_after)
     }
 
     /// Why its ticks do not fire, whatever their time; none: they do.

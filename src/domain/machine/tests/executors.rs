@@ -13,6 +13,7 @@ use super::samples::at;
 use super::telling::clock;
 use crate::domain::executor::{ExecutorInfo, ExecutorRecord, ExecutorStatus};
 use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
+use crate::domain::time::{Millis, Timestamp};
 use crate::stories::ScriptLine;
 
 /// What an executor tells of itself, in which every field says something.
@@ -57,6 +58,7 @@ pub(super) fn commands(grant: OfFence, session: SessionId) -> Vec<Command> {
         Command::ExecutorLiveness(ExecutorLiveness {
             id: id(),
             revision: Revision(40),
+            renewed_at: Timestamp(1_750_000_000_000),
             online: true,
             reason: "answers".to_owned(),
         }),
@@ -82,10 +84,13 @@ pub(super) fn command(state: &State, line: &ScriptLine) -> Option<Command> {
         "executor" => Command::PutExecutor(Box::new(PutExecutor { info: of_line(line) })),
         "heartbeat" => Command::ExecutorHeartbeat(OfExecutor { id }),
         "probe" => {
-            let kept = state.executor(&id).map_or(Revision(0), |kept| kept.revision);
-            let revision = line.revision("revision").unwrap_or(kept);
+            let kept = state.executor(&id);
+            let kept = kept.map(|kept| (kept.revision, kept.renewed_at)).unwrap_or_default();
+            let revision = line.revision("revision").unwrap_or(kept.0);
+            let ago = line.option("renewed-ago").map_or(0, |text| text.parse().expect("ms"));
+            let renewed_at = kept.1.minus(Millis(ago));
             let online = line.word(2) == "answers";
-            Command::ExecutorLiveness(ExecutorLiveness { id, revision, online, reason })
+            Command::ExecutorLiveness(ExecutorLiveness { id, revision, renewed_at, online, reason })
         }
         "status" => {
             let status = match line.word(2) {
@@ -176,8 +181,11 @@ pub(super) fn shown(state: &State) -> Vec<String> {
 /// A command about executors as it might come.
 pub(super) fn plausible(state: &State, dice: &mut Dice) -> Command {
     let id = ["e1", "e2", "e3"][usize::from(dice.below(3))].to_owned();
-    let revision = state.executor(&id).map_or(Revision(1), |kept| kept.revision);
+    let kept = state.executor(&id);
+    let revision = kept.map_or(Revision(1), |kept| kept.revision);
     let revision = if dice.percent(85) { revision } else { Revision(2) };
+    let renewed_at = kept.map_or(Timestamp(0), |kept| kept.renewed_at);
+    let renewed_at = if dice.percent(85) { renewed_at } else { Timestamp(1) };
     match dice.below(10) {
         0..3 => {
             let health_check_url = dice.percent(50).then(|| "http://h".to_owned());
@@ -203,7 +211,7 @@ pub(super) fn plausible(state: &State, dice: &mut Dice) -> Command {
         3 => Command::ExecutorHeartbeat(OfExecutor { id }),
         4..7 => {
             let (online, reason) = (dice.percent(60), "why".to_owned());
-            Command::ExecutorLiveness(ExecutorLiveness { id, revision, online, reason })
+            Command::ExecutorLiveness(ExecutorLiveness { id, revision, renewed_at, online, reason })
         }
         7..9 => {
             let all =

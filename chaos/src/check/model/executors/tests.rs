@@ -170,8 +170,9 @@ impl Both {
 
     fn silent(&mut self) {
         let (id, reason) = ("e1".to_owned(), "refused".to_owned());
-        let revision = self.state.executor(&id).unwrap().revision;
-        let found = ExecutorLiveness { id, revision, online: false, reason };
+        let seen = self.state.executor(&id).unwrap();
+        let (revision, renewed_at) = (seen.revision, seen.renewed_at);
+        let found = ExecutorLiveness { id, revision, renewed_at, online: false, reason };
         self.accepted(&Command::ExecutorLiveness(found));
     }
 
