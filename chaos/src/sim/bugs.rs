@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::Args;
+use parking_lot::Mutex;
 
 use super::plan::Focus;
 
@@ -16,9 +17,12 @@ pub struct BugsArguments {
     /// Minutes of virtual time with faults per run.
     #[arg(long, default_value_t = 2)]
     minutes: u64,
-    /// Search only for this bug.
-    #[arg(long)]
-    only: Option<String>,
+    /// Search only for these bugs.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Bugs searched for at once.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
 }
 
 /// Bugs that are only or most quickly detected with one focus. The others are searched with all.
@@ -30,23 +34,32 @@ const FOCUS: [(&str, Focus); 3] = [
 
 /// Searches for each bug.
 pub fn run(arguments: &BugsArguments) -> ExitCode {
-    let mut missed = Vec::new();
-    for (bug, what) in punctual::bugs::ALL {
-        if arguments.only.as_deref().is_some_and(|only| only != bug) {
-            continue;
-        }
-        let begun = Instant::now();
-        match find(arguments, bug) {
-            Some((seed, property)) => {
-                let seconds = begun.elapsed().as_secs_f64();
-                println!("{bug}: seed {seed}, {seconds:.1} s, by `{property}`");
-            }
-            None => {
-                println!("{bug}: not found in {} seeds ({what})", arguments.tries);
-                missed.push(bug);
-            }
-        }
+    let named = |name: &str| punctual::bugs::ALL.iter().any(|(bug, _)| *bug == name);
+    if let Some(unknown) = arguments.only.iter().find(|only| !named(only)) {
+        eprintln!("there is no bug {unknown}");
+        return ExitCode::from(2);
     }
+    let wanted = |bug: &str| arguments.only.is_empty() || arguments.only.iter().any(|it| it == bug);
+    let bugs = Mutex::new(punctual::bugs::ALL.into_iter().filter(|(bug, _)| wanted(bug)));
+    let missed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some((bug, what)) = bugs.lock().next() else { return };
+            let begun = Instant::now();
+            match find(arguments, bug) {
+                Some((seed, property)) => {
+                    let seconds = begun.elapsed().as_secs_f64();
+                    println!("{bug}: seed {seed}, {seconds:.1} s, by `{property}`");
+                }
+                None => {
+                    println!("{bug}: not found in {} seeds ({what})", arguments.tries);
+                    missed.lock().push(bug);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..arguments.jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
+    let missed = missed.into_inner();
     println!("missed {missed:?}");
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

@@ -309,6 +309,12 @@ fn data_and_policies() {
         (with(json!({"timeout": true})), "/timeout", "wrong_type"),
         (with(json!({"timeout": "-5s"})), "/timeout", "invalid_duration"),
         (with(json!({"kill_grace": "99999999999999999999d"})), "/kill_grace", "invalid_duration"),
+        (
+            with(json!({"retry": {"delay": "99999999999999999999d"}})),
+            "/retry/delay",
+            "invalid_duration",
+        ),
+        (with(json!({"retry": {"max_delay": "9999999999w"}})), "/retry/max_delay", "out_of_range"),
         (with(json!({"lost_after": "999ms"})), "/lost_after", "out_of_range"),
         (
             with(json!({"assignment": {"strategy": "random"}})),
