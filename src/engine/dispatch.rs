@@ -24,6 +24,7 @@ use super::choice::{ChosenCarrier, ExecutorChoices};
 use super::delays::DelayWatch;
 pub(super) use super::dispatch_words::{DispatchDo, DispatchEvent};
 use super::limits::{ASK_AGAIN, ASK_OVER, FED_AT_ONCE, REMEMBER, SILENCE_MIN};
+use super::line_turns::LineTurns;
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
 use super::waiting::{StartEligibility, WaitingList, eligibility, waits};
@@ -183,7 +184,7 @@ impl Dispatch {
         let Some(task) = view.state.task(task).filter(|task| !task.lined()) else { return };
         let found = task.history.execution(execution).filter(|found| waits(found));
         if let Some(one) = found.map(|found| task.waiting_execution(found)) {
-            match eligibility(&one, view) {
+            match eligibility(&one, view, &mut LineTurns::default()) {
                 StartEligibility::Askable => self.waiting.add(one),
                 StartEligibility::Held => self.waiting.set_aside(one),
                 StartEligibility::Delayed | StartEligibility::InLine | StartEligibility::Over => {}
@@ -207,7 +208,7 @@ impl Dispatch {
     }
 
     /// Takes in what may start now of the lines that changed, where this node owns it.
-    fn look_at_lines(&mut self, view: &EngineView<'_>) {
+    fn look_at_lines(&mut self, view: &EngineView<'_>, turns: &mut LineTurns) {
         let owns = |task: &TaskKey| view.state.task(*task).is_some_and(|task| view.owns(task));
         // The own line of a task has no other's executions: most lines are those of other nodes.
         let mine = |line: &LineKey| match line {
@@ -215,11 +216,8 @@ impl Dispatch {
             LineKey::Group(_) => true,
         };
         for line in self.lines.take(view).into_iter().filter(mine) {
-            for one in view.next_in_line(&line) {
-                if owns(&one.task) {
-                    self.waiting.add(one);
-                }
-            }
+            let next = turns.of(&line, view).iter().filter(|one| owns(&one.task));
+            next.for_each(|one| self.waiting.add(*one));
         }
     }
 
@@ -232,8 +230,9 @@ impl Dispatch {
 
     /// Asks for executions that wait, the oldest first, as long as there are slots.
     fn fill(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        let mut turns = LineTurns::default();
         self.look_at_delays(view, todo);
-        self.look_at_lines(view);
+        self.look_at_lines(view, &mut turns);
         self.executors.prune(view);
         if std::mem::take(&mut self.room) {
             // One end makes little room. All are tried again at the next check.
@@ -244,7 +243,7 @@ impl Dispatch {
             if self.slots.holds(AskPurpose::Start(one.execution)) {
                 continue;
             }
-            match (eligibility(&one, view), view.session) {
+            match (eligibility(&one, view, &mut turns), view.session) {
                 // It is looked at when its time has come or its lines change.
                 (StartEligibility::Over, _) => self.executors.forget(one.execution),
                 (StartEligibility::Delayed | StartEligibility::InLine, _) => {}

@@ -39,6 +39,7 @@ mod execution_actor;
 mod executor_control;
 mod judge;
 mod limits;
+mod line_turns;
 mod liveness;
 mod node_actor;
 mod observed;

@@ -1,6 +1,8 @@
 //! The input of decisions about attempts: the applied state, and the executions in it that concern
 //! this node.
 
+use std::sync::Arc;
+
 use crate::clock::BootInstant;
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, NodeId, SessionId, TaskKey};
@@ -39,43 +41,23 @@ impl EngineView<'_> {
 
     /// The executions of a line that may start now, in their order: those of other nodes too.
     pub fn next_in_line(&self, line: &LineKey) -> Vec<WaitingExecution> {
+        let lines = self.state.lines();
         if bug!("line-order-ignored") {
-            let waiting = self.state.lines().get(line).into_iter().flat_map(|line| line.waiting());
-            return waiting.filter(|one| self.limit(line, one).is_some()).copied().collect();
+            let room = |task: &Arc<Task>| lines.have_room(&task.lines());
+            let free = |one: &&WaitingExecution| self.state.task(one.task).is_some_and(room);
+            let waiting = lines.get(line).into_iter().flat_map(Line::waiting);
+            return waiting.filter(free).filter(|one| self.is_able(one)).copied().collect();
         }
-        let waiting = self.state.lines().get(line).map(Line::waiting);
-        let first = waiting.and_then(|waiting| waiting.get_min());
-        // What is to be attempted again keeps its turn among the executions of its task.
-        if matches!(line, LineKey::Task(_)) && first.is_some_and(|first| self.is_delayed(first)) {
-            return Vec::new();
-        }
-        self.state.lines().next(line, |one| self.limit(line, one))
+        lines.next(line, |one| self.is_able(one))
     }
 
-    /// Whether an execution waits for the time of its next attempt.
-    fn is_delayed(&self, one: &WaitingExecution) -> bool {
-        let found = self.execution(one.task, one.execution);
-        found.and_then(Execution::next_attempt_at).is_some_and(|at| at > self.now)
-    }
-
-    /// The limit with which an execution asks for a place in a line; none: it cannot start now,
-    /// since something holds it, its time has not come, no node owns its task, or another line of
-    /// its task is full.
-    fn limit(&self, line: &LineKey, one: &WaitingExecution) -> Option<u32> {
-        let task = self.state.task(one.task)?;
-        let execution = task.history.execution(one.execution)?;
-        let stopped = execution.tick.is_some() && !self.state.cluster().scheduler;
-        let owned = task.spec().and_then(|spec| self.members.owner(spec)).is_some();
-        let lines = task.lines();
-        if stopped || !owned || self.is_delayed(one) || !self.state.lines().have_room(&lines) {
-            return None;
-        }
-        lines.iter().find(|(key, _)| *key == line).map(|(_, limit)| limit)
-    }
-
-    /// Whether an execution is among the next in each line of its task.
-    pub fn is_next(&self, task: &Task, one: &WaitingExecution) -> bool {
-        !task.lined() || task.lines().iter().all(|(line, _)| self.next_in_line(line).contains(one))
+    /// Whether an execution can start now as far as lines do not matter: its time has come, and a
+    /// node may own its task.
+    fn is_able(&self, one: &WaitingExecution) -> bool {
+        let Some(task) = self.state.task(one.task) else { return false };
+        let Some(found) = task.history.execution(one.execution) else { return false };
+        let delayed = found.next_attempt_at().is_some_and(|at| at > self.now);
+        !delayed && task.spec().and_then(|spec| self.members.owner(spec)).is_some()
     }
 }
 

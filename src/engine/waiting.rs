@@ -7,6 +7,7 @@ use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::machine::WaitingExecution;
 use crate::domain::machine::record::{Execution, Status, Trigger};
 
+use super::line_turns::LineTurns;
 use super::view::EngineView;
 
 /// Whether an execution can be requested.
@@ -25,7 +26,11 @@ pub(super) enum StartEligibility {
 }
 
 /// Whether this node can request a waiting execution.
-pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> StartEligibility {
+pub(super) fn eligibility(
+    one: &WaitingExecution,
+    view: &EngineView<'_>,
+    turns: &mut LineTurns,
+) -> StartEligibility {
     let task = view.state.task(one.task);
     let found = task.and_then(|task| Some((task, task.history.execution(one.execution)?)));
     match found {
@@ -37,7 +42,7 @@ pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> Star
                 StartEligibility::Delayed
             } else if held || !owned {
                 StartEligibility::Held
-            } else if view.is_next(task, one) {
+            } else if turns.is_next(task, one, view) {
                 StartEligibility::Askable
             } else {
                 StartEligibility::InLine

@@ -18,6 +18,7 @@ use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
+use super::task::lines::Lines;
 use super::task::record::{
     ClusterStatistics, Definition, Execution, FiredTick, LiveRecord, PastDay, Span, Statistics,
     TaskProgress, TaskStatistics,
@@ -275,6 +276,7 @@ impl Loader {
     pub fn finish(mut self) -> Result<State, RecordError> {
         let expected = self.expected.ok_or(RecordError::NoCluster)?;
         let mut state = self.state;
+        state.lines = Lines::new(state.cluster.scheduler);
         for (key, parts) in std::mem::take(&mut self.tasks) {
             let (Some(live), Some((progress, recent))) = (parts.live, parts.progress) else {
                 return Err(RecordError::UnknownKey(keys::live(key).to_vec()));

@@ -268,8 +268,9 @@ impl ReferenceModel {
     }
 
     /// The executions that may start now, as far as lines go: all their lines have room, and it is
-    /// not taken by others that may start and go first. Of those that stand in none, the ones that
-    /// are attempted again.
+    /// not taken by others that may start and go first. One that may not start takes no place from
+    /// others, except that what is to be attempted again keeps its turn among the executions of its
+    /// task. Of those that stand in no line, the ones that are attempted again.
     fn turns(&self, now: i64) -> BTreeSet<u64> {
         let mut taken: BTreeMap<ReplayedLine<'_>, usize> = BTreeMap::new();
         let mut waiting = Vec::new();
@@ -292,27 +293,24 @@ impl ReferenceModel {
                 }
             }
         }
-        let has_room = |one: &Standing<'_>| {
-            let running = |line| taken.get(line).copied().unwrap_or(0);
-            one.lines.iter().all(|(line, limit)| running(line) < *limit)
-        };
-        waiting.retain(has_room);
         waiting.sort_by_key(|one| one.order);
         let mut next = BTreeSet::new();
         for one in waiting {
-            let mut turn = one.able;
-            // What is to be attempted again keeps its turn among the executions of its task.
-            let own = |line: &ReplayedLine<'_>| matches!(line, ReplayedLine::Task(_));
-            for (line, limit) in one.lines.iter().filter(|(line, _)| one.able || own(line)) {
-                let taken = taken.entry(*line).or_insert(0);
-                let free = *taken < *limit;
-                *taken += usize::from(free);
-                turn &= free;
+            let full = |(line, limit): &(_, usize)| taken.get(line).is_some_and(|it| it >= limit);
+            if one.lines.iter().any(full) {
+                continue;
             }
-            if turn {
+            let own = |line: &ReplayedLine<'_>| matches!(line, ReplayedLine::Task(_));
+            for (line, _) in one.lines.iter().filter(|(line, _)| one.able || own(line)) {
+                *taken.entry(*line).or_insert(0) += 1;
+            }
+            if one.able {
                 next.insert(one.order.2);
             }
         }
         next
     }
 }
+
+#[cfg(test)]
+mod tests;

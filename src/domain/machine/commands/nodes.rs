@@ -30,7 +30,7 @@ impl State {
         self.cluster.id = body.id;
         self.cluster.name = body.name;
         self.cluster.timezone = body.timezone;
-        self.cluster.scheduler = body.scheduler;
+        self.switch_scheduler(body.scheduler);
         self.cluster.callback_key = body.callback_key;
         effects.hints.push(Hint::Scheduler);
         self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
@@ -185,11 +185,16 @@ impl State {
             self.cluster.floor = self.cluster.floor.max(cx.stamp);
         }
         if body.on != self.cluster.scheduler {
-            self.cluster.scheduler = body.on;
+            self.switch_scheduler(body.on);
             self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
         }
         effects.hints.push(Hint::Scheduler);
         Ok(Answer::Done)
+    }
+
+    fn switch_scheduler(&mut self, on: bool) {
+        self.cluster.scheduler = on;
+        self.lines.set_scheduler(on, || self.tasks.busy());
     }
 
     fn change_node(

@@ -3,18 +3,24 @@
 //! An execution mode other than `parallel` is a line for one task, with limit 1. A concurrency
 //! group is one line shared by all tasks that name it. All of this is derived from the records.
 //! Mode, group and priority are those of the current definition.
+//!
+//! The next execution of a line is found without a walk over those that wait: the line of a group
+//! keeps an index of the executions that are first in the lines of their tasks.
 
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
+use super::line::{FirstChange, Line, Presence, WaitingExecution};
 use super::record::{Execution, Status, Trigger};
 use super::whole::Task;
-use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::ids::TaskKey;
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
 use crate::domain::task::{ExecutionMode, PRIORITY_MAX};
-use crate::domain::time::Timestamp;
+
+#[cfg(test)]
+mod tests;
 
 /// The key of a line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,63 +29,6 @@ pub enum LineKey {
     Task(TaskKey),
     /// The line of a concurrency group.
     Group(Arc<str>),
-}
-
-/// A waiting execution. The order is: highest priority, then oldest tick, then lowest id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WaitingExecution {
-    /// The difference of its priority from the highest priority.
-    pub rank: u8,
-    /// Its tick, or the time of its request.
-    pub at: Timestamp,
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Its task.
-    pub task: TaskKey,
-}
-
-impl WaitingExecution {
-    fn of(execution: &Execution, task: TaskKey, rank: u8) -> Self {
-        let at = execution.tick.unwrap_or(execution.created_at);
-        Self { rank, at, execution: execution.id, task }
-    }
-}
-
-/// One line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
-    running: u32,
-    waiting: OrdSet<WaitingExecution>,
-    /// The number of tasks that name the group with each limit. Empty for the line of one task.
-    limits: OrdMap<u32, u32>,
-}
-
-impl Line {
-    /// The number of its running executions.
-    #[must_use]
-    pub const fn running(&self) -> u32 {
-        self.running
-    }
-
-    /// Its waiting executions that are not held, in order.
-    #[must_use]
-    pub const fn waiting(&self) -> &OrdSet<WaitingExecution> {
-        &self.waiting
-    }
-
-    /// The limits that tasks name, in increasing order. Empty for the line of one task.
-    pub fn limits(&self) -> impl DoubleEndedIterator<Item = u32> {
-        self.limits.keys().copied()
-    }
-
-    /// The highest limit of an execution of this line.
-    fn limit_max(&self) -> u32 {
-        self.limits().next_back().unwrap_or(1)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.running == 0 && self.waiting.is_empty() && self.limits.is_empty()
-    }
 }
 
 /// The lines of one task, and the data that orders its executions in them.
@@ -101,10 +50,10 @@ impl TaskLines {
     }
 
     /// The state of an execution in the lines. A caller's claim never waits.
-    fn presence(&self, execution: &Execution) -> Presence {
-        let held = execution.tick.is_some() && self.held;
+    fn presence(&self, execution: &Execution, scheduler: bool) -> Presence {
+        let held = execution.tick.is_some() && (self.held || !scheduler);
         match execution.status {
-            Status::Running => Presence::Runs,
+            Status::Running => Presence::Runs(execution.id, self.task),
             Status::Pending if execution.trigger != Trigger::Claim && !held => {
                 Presence::Waits(WaitingExecution::of(execution, self.task, self.rank))
             }
@@ -113,29 +62,24 @@ impl TaskLines {
     }
 }
 
-/// The state of an execution in its lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    Waits(WaitingExecution),
-    Runs,
-    /// It has ended, or is held.
-    Absent,
-}
-
 /// All lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lines(OrdMap<LineKey, Line>);
+pub struct Lines {
+    all: OrdMap<LineKey, Line>,
+    /// Whether the scheduler is started. Otherwise executions of ticks are held.
+    scheduler: bool,
+}
 
 impl Lines {
     /// A line. None: it has no executions and no tasks.
     #[must_use]
     pub fn get(&self, key: &LineKey) -> Option<&Line> {
-        self.0.get(key)
+        self.all.get(key)
     }
 
     /// The lines in which an execution waits.
     pub fn contended(&self) -> impl Iterator<Item = &LineKey> {
-        self.0.iter().filter(|(_, line)| !line.waiting.is_empty()).map(|(key, _)| key)
+        self.all.iter().filter(|(_, line)| !line.waiting().is_empty()).map(|(key, _)| key)
     }
 
     /// Whether each of a task's lines has room for one more execution.
@@ -147,36 +91,55 @@ impl Lines {
     /// The number of running executions of a line.
     #[must_use]
     pub fn running(&self, key: &LineKey) -> u32 {
-        self.0.get(key).map_or(0, Line::running)
+        self.all.get(key).map_or(0, Line::running)
     }
 
-    /// The executions that can start now according to this line, in order. `limit` returns the
-    /// limit that applies to an execution. None: it cannot start for another reason.
+    /// The executions that may start now according to this line, in order. Those that are not `able`
+    /// are passed over one by one, except that the first one of a task keeps its turn there.
     pub fn next(
         &self,
         key: &LineKey,
-        mut limit: impl FnMut(&WaitingExecution) -> Option<u32>,
+        able: impl FnMut(&WaitingExecution) -> bool,
     ) -> Vec<WaitingExecution> {
-        let mut next = Vec::new();
-        let Some(line) = self.0.get(key) else { return next };
-        let mut taken = line.running;
-        for place in &line.waiting {
-            if taken >= line.limit_max() {
-                break;
-            }
-            if limit(place).is_some_and(|limit| taken < limit) {
-                taken += 1;
-                next.push(*place);
-            }
+        match (self.all.get(key), key) {
+            (Some(line), LineKey::Task(_)) => line.first().filter(able).into_iter().collect(),
+            (Some(line), LineKey::Group(_)) => line.next_of_group(able),
+            (None, _) => Vec::new(),
         }
-        next
+    }
+
+    /// Lines without executions. Those of ticks are held unless the scheduler is started.
+    pub(in crate::domain::machine) fn new(scheduler: bool) -> Self {
+        Self { scheduler, ..Self::default() }
+    }
+
+    /// Starts or stops the scheduler: the waiting executions of ticks of these tasks enter their
+    /// lines or leave them.
+    pub(in crate::domain::machine) fn set_scheduler<'a, T: Iterator<Item = &'a Arc<Task>>>(
+        &mut self,
+        on: bool,
+        tasks: impl Fn() -> T,
+    ) {
+        tasks().for_each(|task| self.each_tick(task, Self::leave));
+        self.scheduler = on;
+        tasks().for_each(|task| self.each_tick(task, Self::enter));
+    }
+
+    /// Changes the lines for each waiting execution of a tick of a task.
+    fn each_tick(&mut self, task: &Task, change: fn(&mut Self, &TaskLines, &Execution)) {
+        if task.lined() && task.waiting() > 0 {
+            let lines = task.lines();
+            let live = task.live_executions().filter(|one| one.tick.is_some());
+            let waiting = live.filter(|one| one.status == Status::Pending);
+            waiting.for_each(|execution| change(self, &lines, execution));
+        }
     }
 
     /// Adds a task to its lines: its limit and its live executions.
     pub(in crate::domain::machine) fn add(&mut self, task: &Task) {
         let lines = task.lines();
         if let Some((group, limit)) = &lines.group {
-            self.change(group, |line| *line.limits.entry(*limit).or_insert(0) += 1);
+            self.change(group, |line| line.add_limit(*limit));
         }
         if lines != TaskLines::default() {
             task.live_executions().for_each(|execution| self.enter(&lines, execution));
@@ -187,10 +150,7 @@ impl Lines {
     pub(in crate::domain::machine) fn remove(&mut self, task: &Task) {
         let lines = task.lines();
         if let Some((group, limit)) = &lines.group {
-            self.change(group, |line| match line.limits.get(limit).copied() {
-                Some(tasks) if tasks > 1 => drop(line.limits.insert(*limit, tasks - 1)),
-                _ => drop(line.limits.remove(limit)),
-            });
+            self.change(group, |line| line.remove_limit(*limit));
         }
         if lines != TaskLines::default() {
             task.live_executions().for_each(|execution| self.leave(&lines, execution));
@@ -206,48 +166,57 @@ impl Lines {
     ) {
         for (key, _) in former.iter().filter(|(key, _)| now.iter().all(|(other, _)| other != *key))
         {
-            let first = self.get(key).and_then(|line| line.waiting.get_min());
+            let first = self.get(key).and_then(|line| line.waiting().get_min());
             effects.hints.extend(first.map(|first| Hint::Line(first.task)));
         }
     }
 
     /// Adds an execution to the lines of its task.
     pub(in crate::domain::machine) fn enter(&mut self, lines: &TaskLines, execution: &Execution) {
-        let presence = lines.presence(execution);
-        for (key, _) in lines.iter() {
-            match presence {
-                Presence::Waits(place) => {
-                    self.change(key, |line| _ = line.waiting.insert(place));
-                }
-                Presence::Runs => self.change(key, |line| line.running += 1),
-                Presence::Absent => {}
-            }
-        }
+        let presence = lines.presence(execution, self.scheduler);
+        self.update(lines, presence, Line::enter, (None, presence.waits()));
     }
 
     /// Removes an execution, which must be unchanged since it was added.
     pub(in crate::domain::machine) fn leave(&mut self, lines: &TaskLines, execution: &Execution) {
-        let presence = lines.presence(execution);
-        for (key, _) in lines.iter() {
-            match presence {
-                Presence::Waits(place) => {
-                    self.change(key, |line| _ = line.waiting.remove(&place));
-                }
-                Presence::Runs => self.change(key, |line| {
-                    assert!(line.running > 0, "a line with no running execution");
-                    line.running -= 1;
-                }),
-                Presence::Absent => {}
-            }
+        let presence = lines.presence(execution, self.scheduler);
+        self.update(lines, presence, Line::leave, (presence.waits(), None));
+    }
+
+    /// Changes the lines of a task. `alone` is how its first execution changes in the eyes of its
+    /// group if it has no line of its own.
+    fn update(
+        &mut self,
+        lines: &TaskLines,
+        presence: Presence,
+        change: fn(&mut Line, Presence),
+        alone: FirstChange,
+    ) {
+        if presence == Presence::Absent {
+            return;
+        }
+        let first = lines.own.as_ref().map_or(alone, |own| {
+            self.change(own, |line| {
+                let former = line.first();
+                change(line, presence);
+                (former, line.first())
+            })
+        });
+        if let Some((group, limit)) = &lines.group {
+            self.change(group, |line| {
+                change(line, presence);
+                line.first_changed(*limit, first);
+            });
         }
     }
 
-    fn change(&mut self, key: &LineKey, change: impl FnOnce(&mut Line)) {
-        let line = self.0.entry(key.clone()).or_default();
-        change(line);
+    fn change<R>(&mut self, key: &LineKey, change: impl FnOnce(&mut Line) -> R) -> R {
+        let line = self.all.entry(key.clone()).or_default();
+        let changed = change(line);
         if line.is_empty() {
-            self.0.remove(key);
+            self.all.remove(key);
         }
+        changed
     }
 }
 

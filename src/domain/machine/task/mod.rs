@@ -14,6 +14,7 @@ pub mod execution;
 pub mod histogram;
 pub mod history;
 pub mod keys;
+pub mod line;
 pub mod lines;
 pub mod record;
 pub mod retention;

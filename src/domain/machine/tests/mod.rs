@@ -11,6 +11,7 @@ mod kept;
 mod laws;
 mod level;
 mod line_laws;
+mod line_order;
 mod overlap;
 mod plausible;
 mod registers;
