@@ -7,21 +7,23 @@
 //! cost of a checkpoint for later claims: the first claim of each task on a state that is shared
 //! with a frozen view, the second claim, and the drop of the view. At last it prints the same for
 //! tasks of the mode `sequential`, where each entry ends an execution, starts the next one in the
-//! line and claims one more, which waits.
+//! line and claims one more, which waits. The last rows are about long lines: the time to find the
+//! next execution of a line, and the time to end one and to start the next.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use punctual::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use punctual::domain::machine::command::{
-    Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle, Start,
+    Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle, Start, TriggerTask,
 };
 use punctual::domain::machine::envelope::{self, EntryHead};
 use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
-use punctual::domain::machine::{Answer, Applied, Command, Response, State, Task};
+use punctual::domain::machine::{Answer, Applied, Command, LineKey, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
-use punctual::domain::task::{ExecutionMode, TaskSpec};
+use punctual::domain::task::{Concurrency, ExecutionMode, MAX_LIVE_MAX, TaskSpec};
 use punctual::domain::time::{Millis, Timestamp};
 
 const START: Timestamp = Timestamp(1_772_409_600_000);
@@ -76,6 +78,95 @@ fn main() {
     let (mut load, mut targets) = ClaimBench::new(tasks, ExecutionMode::Sequential);
     let each = load.claims(&mut targets, claims);
     println!("sequential: {each} ns for an end, a start and a claim");
+    drop((load, targets));
+    for (tasks, each, limit) in
+        [(1_000, 100, Some(2)), (10, 9_999, Some(2)), (1_000, 100, Some(1_000)), (1, 9_999, None)]
+    {
+        let mut load = LineBench::new(tasks, each, limit);
+        let (find, change) = load.rounds(2_000);
+        let line = limit.map_or("own line".to_owned(), |limit| format!("group of {limit}"));
+        println!(
+            "{line}, {tasks} sequential tasks with {each} waiting: {find} ns to find the next one, \
+             {change} ns for an end and a start"
+        );
+    }
+}
+
+/// Executions of sequential tasks that wait in one line.
+struct LineBench {
+    world: ApplyBench,
+    session: SessionId,
+    line: LineKey,
+    limit: usize,
+    running: VecDeque<Command>,
+}
+
+impl LineBench {
+    /// Tasks with this many waiting executions each, in a group with a limit or in their own lines.
+    fn new(tasks: usize, each: usize, limit: Option<u32>) -> Self {
+        let mut world = ApplyBench { state: State::default(), index: 0, stamp: START };
+        let session = prepare(&mut world);
+        let group = "bench".to_owned();
+        let concurrency = limit.map(|limit| Concurrency { group, limit });
+        for number in 0..tasks {
+            let name = format!("bench-{number:06}");
+            let mut spec = TaskSpec::new(name, Schedule::of(Rule::Manual), None);
+            spec.execution_mode = ExecutionMode::Sequential;
+            spec.max_live = MAX_LIVE_MAX;
+            spec.queue_max = MAX_LIVE_MAX;
+            spec.concurrency = concurrency.clone();
+            world.apply(&[Command::Put(Box::new(Put { mode: PutMode::Force, spec }))]);
+        }
+        let tasks: Vec<(TaskKey, String)> =
+            world.state.tasks().map(|task| (task.key, task.live.name.to_string())).collect();
+        for (_, name) in &tasks {
+            for _ in 0..each {
+                world.stamp = world.stamp.plus(Millis(1));
+                world.apply(&[trigger(name)]);
+            }
+        }
+        let own = tasks.first().map_or(TaskKey(0), |(key, _)| *key);
+        let line = limit.map_or(LineKey::Task(own), |_| LineKey::Group("bench".into()));
+        let limit = limit.map_or(1, |limit| usize::try_from(limit).unwrap_or(1));
+        Self { world, session, line, limit, running: VecDeque::new() }
+    }
+
+    /// Nanoseconds to find the next execution while all places but one are taken, and to end one
+    /// and start the next. As many wait afterwards.
+    fn rounds(&mut self, rounds: usize) -> (u128, u128) {
+        let (mut find, mut change, mut found) = (0, 0, 0);
+        while found < rounds {
+            let full = self.running.len() == self.limit;
+            let began = Instant::now();
+            let finish = if full { self.running.pop_front() } else { None };
+            self.world.apply(finish.as_slice());
+            let ended = began.elapsed().as_nanos();
+            let began = Instant::now();
+            let next = self.world.state.lines().next(&self.line, |_| true);
+            let looked = began.elapsed().as_nanos();
+            let Some(one) = next.first() else { break };
+            let (task, execution, session) = (one.task, one.execution, self.session);
+            let start = Command::Start(Start { task, execution, session, again: None });
+            let began = Instant::now();
+            let answers = self.world.apply(&[start]);
+            let started = began.elapsed().as_nanos();
+            let [Ok(Answer::Execution { fence: Some(fence), .. })] = answers[..] else { break };
+            let report = Report::unreported(Status::Success, self.world.stamp, "");
+            let finish = Finish { task, execution, fence, report };
+            self.running.push_back(Command::Finish(Box::new(finish)));
+            let name = self.world.state.task(task).map(|task| task.live.name.to_string());
+            self.world.stamp = self.world.stamp.plus(Millis(1));
+            self.world.apply(&name.iter().map(|name| trigger(name)).collect::<Vec<_>>());
+            if full {
+                (find, change, found) = (find + looked, change + ended + started, found + 1);
+            }
+        }
+        (find / found.max(1) as u128, change / found.max(1) as u128)
+    }
+}
+
+fn trigger(name: &str) -> Command {
+    Command::TriggerTask(TriggerTask { name: name.to_owned(), parameters: None })
 }
 
 /// What is claimed, in which order.
