@@ -314,7 +314,11 @@ fn data_and_policies() {
             "/retry/delay",
             "invalid_duration",
         ),
-        (with(json!({"retry": {"max_delay": "9999999999w"}})), "/retry/max_delay", "out_of_range"),
+        (
+            with(json!({"retry": {"max_delay": "99999999999999999999h"}})),
+            "/retry/max_delay",
+            "invalid_duration",
+        ),
         (with(json!({"lost_after": "999ms"})), "/lost_after", "out_of_range"),
         (
             with(json!({"assignment": {"strategy": "random"}})),
