@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::context::StateView;
 use super::lists::PageRequest;
+use super::queue::QueuePositions;
 use super::tasks::trigger;
 use super::{Caller, OpAnswer, OpError, stats, views, words};
 use crate::domain::error_code::ErrorCode;
@@ -61,7 +62,8 @@ pub(crate) fn list(
 ) -> ListView<ExecutionView> {
     let state = &view.state;
     let key = |(_, one): &(&Arc<Task>, &Execution)| one.id.to_string();
-    let show = |(task, one): &(&Arc<Task>, &Execution)| views::execution(state, task, one);
+    let mut queues = QueuePositions::new(state);
+    let show = |(task, one): &(&Arc<Task>, &Execution)| views::queued(&mut queues, task, one);
     match &filter.task {
         // A task keeps far fewer than the cluster.
         Some(name) => {

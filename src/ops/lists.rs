@@ -35,7 +35,7 @@ impl PageRequest {
         &self,
         mut items: impl Iterator<Item = T>,
         key: impl Fn(&T) -> String,
-        show: impl Fn(&T) -> V,
+        mut show: impl FnMut(&T) -> V,
     ) -> ListView<V> {
         match *self {
             Self::Cursor { limit, .. } => {

@@ -1,36 +1,58 @@
 //! The queue position of a waiting execution, and the executions that block it.
 
+use std::collections::BTreeMap;
+
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::record::{Execution, Status};
-use crate::domain::machine::{LineKey, State, Task};
+use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::Warning;
 use crate::domain::task::{Concurrency, TaskSpec};
 use crate::domain::time::Timestamp;
 use crate::dto::QueueView;
 
-/// The queue position of an execution. `None` if it is not in a queue. If it is in two queues, the
-/// one with more executions ahead is used.
-pub(crate) fn queue(state: &State, task: &Task, execution: &Execution) -> Option<QueueView> {
-    if execution.status != Status::Pending {
-        return None;
+/// Finds the queue positions of executions in one state. Each queue is read once, so a list of many
+/// executions of a long queue costs little more than one of them.
+pub(crate) struct QueuePositions<'a> {
+    state: &'a State,
+    /// The queues that were read, in order.
+    lines: BTreeMap<LineKey, Vec<WaitingExecution>>,
+}
+
+impl<'a> QueuePositions<'a> {
+    /// Those in a state.
+    pub const fn new(state: &'a State) -> Self {
+        Self { state, lines: BTreeMap::new() }
     }
-    let one = task.waiting_execution(execution);
-    let lines = task.lines();
-    let places = lines.iter().filter_map(|(key, limit)| {
-        let line = state.lines().get(key)?;
-        line.waiting().contains(&one).then(|| {
-            let before = line.waiting().range(..one).count();
+
+    /// The state.
+    pub const fn state(&self) -> &'a State {
+        self.state
+    }
+
+    /// The queue position of an execution. `None` if it is not in a queue. If it is in two queues,
+    /// the one with more executions ahead is used.
+    pub fn of(&mut self, task: &Task, execution: &Execution) -> Option<QueueView> {
+        if execution.status != Status::Pending {
+            return None;
+        }
+        let one = task.waiting_execution(execution);
+        let lines = task.lines();
+        let places = lines.iter().filter_map(|(key, limit)| {
+            let line = self.state.lines().get(key).filter(|line| line.waiting().contains(&one))?;
+            let read = || line.waiting().iter().copied().collect();
+            let before =
+                self.lines.entry(key.clone()).or_insert_with(read).binary_search(&one).ok()?;
             let running = usize::try_from(line.running()).unwrap_or(usize::MAX);
-            QueueView {
+            Some(QueueView {
                 line: name(key, task),
                 position: before + 1,
                 ahead: before.saturating_add(running),
                 running: line.running(),
                 limit,
-            }
-        })
-    });
-    places.max_by_key(|place| place.ahead)
+            })
+        });
+        places.max_by_key(|place| place.ahead)
+    }
 }
 
 /// The name of a queue: `task NAME`, `group NAME`.
@@ -43,7 +65,7 @@ fn name(key: &LineKey, task: &Task) -> String {
 
 /// Why a queued execution is waiting, as part of a sentence.
 pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<String> {
-    let place = queue(state, task, execution)?;
+    let place = QueuePositions::new(state).of(task, execution)?;
     let QueueView { line, position, running, limit, .. } = &place;
     let mut out = format!("at position {position} in the line of {line}, of which {running}");
     out.push_str(&format!(" {} (limit {limit})", if *running == 1 { "runs" } else { "run" }));
@@ -55,21 +77,11 @@ pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Op
 
 /// An execution that occupies a slot of a task's queue: one of the task itself, otherwise the
 /// oldest of its group.
-fn in_the_way<'a>(state: &'a State, task: &'a Task) -> Option<(ExecutionId, &'a str)> {
-    let group = task.spec().and_then(|spec| spec.concurrency.as_ref());
-    let shares = |other: &&Task| {
-        let of_other = other.spec().and_then(|spec| spec.concurrency.as_ref());
-        of_other.zip(group).is_some_and(|(one, other)| one.group == other.group)
-    };
-    let runs = |task: &'a Task| {
-        let runs = task.live_executions().filter(|one| one.status == Status::Running);
-        Some((runs.map(|one| one.id).min()?, &*task.live.name))
-    };
-    runs(task).or_else(|| {
-        group?;
-        let others = state.tasks().map(|task| &**task).filter(shares);
-        others.filter_map(runs).min_by_key(|(id, _)| *id)
-    })
+fn in_the_way<'a>(state: &'a State, task: &Task) -> Option<(ExecutionId, &'a str)> {
+    let lines = task.lines();
+    let mut lines = lines.iter().filter_map(|(key, _)| state.lines().get(key));
+    let (execution, task) = lines.find_map(|line| line.oldest_running(task.key))?;
+    Some((execution, &*state.task(task)?.live.name))
 }
 
 /// A warning if other tasks use the group of a task with a different limit. Each task applies its

@@ -21,6 +21,7 @@ use crate::dto::{
 };
 
 use super::context::StateView;
+use super::queue::QueuePositions;
 use super::{eligibility, executors, plans, queue, words};
 
 /// A task.
@@ -185,6 +186,16 @@ fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp>
 
 /// An execution.
 pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> ExecutionView {
+    queued(&mut QueuePositions::new(state), task, execution)
+}
+
+/// An execution in a list.
+pub(crate) fn queued(
+    queues: &mut QueuePositions<'_>,
+    task: &Task,
+    execution: &Execution,
+) -> ExecutionView {
+    let state = queues.state();
     let name = &*task.live.name;
     let newest = execution.attempt.as_ref();
     let report = newest.and_then(|attempt| attempt.report.as_ref());
@@ -209,7 +220,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         dismissed: execution.dismissed(),
         status: words::status(execution.status).into(),
         stopping: execution.stopping,
-        queue: queue::queue(state, task, execution),
+        queue: queues.of(task, execution),
         node: newest.map(|attempt| node_name(state, attempt.node)),
         executor_id: newest.and_then(executor_of).map(str::to_owned),
         fence: newest.map(|attempt| attempt.fence.0),
@@ -287,8 +298,9 @@ pub(crate) fn running(state: &State, task: &Task) -> Vec<ExecutionView> {
 
 /// These executions, as far as they are kept.
 pub(crate) fn executions(state: &State, ids: &[ExecutionId]) -> Vec<ExecutionView> {
+    let mut queues = QueuePositions::new(state);
     let found = ids.iter().filter_map(|id| state.execution(*id));
-    found.map(|(task, one)| execution(state, task, one)).collect()
+    found.map(|(task, one)| queued(&mut queues, task, one)).collect()
 }
 
 /// What is known of nodes beyond their records.

@@ -130,9 +130,22 @@ fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
     ))
 }
 
+/// What holds an execution that waits, as part of a sentence.
+fn held_back(view: &StateView, task: &Task, execution: &Execution) -> Option<String> {
+    let what = match task.inactive() {
+        _ if execution.status != Status::Pending || execution.tick.is_none() => return None,
+        _ if !view.state.cluster().scheduler => "the scheduler is stopped",
+        Some(Reason::Disabled) => "the task is disabled",
+        Some(Reason::Paused) => "the task is paused",
+        _ => return None,
+    };
+    Some(format!("while {what}"))
+}
+
 /// What an execution waits for, or where an executor carries it out, as part of a sentence.
 fn waits_for(view: &StateView, task: &Task, execution: &Execution) -> Option<String> {
-    next_attempt(view, execution)
+    held_back(view, task, execution)
+        .or_else(|| next_attempt(view, execution))
         .or_else(|| queue::waits_for(&view.state, task, execution))
         .or_else(|| executors::waits_for(&view.state, task, execution))
 }

@@ -12,8 +12,9 @@ use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
 use crate::ops::context::StateView;
+use crate::ops::executions::ExecutionFilter;
 use crate::ops::ticks::{self, TickRange};
-use crate::ops::{OpError, about, executions, preview, stats, views, why, words};
+use crate::ops::{OpError, about, executions, preview, stats, why, words};
 
 /// Next ticks that are told, unless asked otherwise.
 const NEXT: u64 = 10;
@@ -76,11 +77,9 @@ pub(in crate::api) async fn executions(
     let page = page(params)?;
     let before = executions::before(&page)?;
     tell(&read, name, move |view, task| {
-        let kept = task.history.executions.iter().rev().filter(|one| {
-            one.id < before && status.is_none_or(|status| words::status(one.status) == status)
-        });
-        let show = |one: &_| views::execution(&view.state, task, one);
-        Ok(page.list(kept, |one| one.id.to_string(), |one| show(one)))
+        let task = Some(task.live.name.to_string());
+        let filter = ExecutionFilter { task, status, node: None, executor: None, failed: false };
+        Ok(executions::list(view, &filter, &page, before))
     })
     .await
 }

@@ -1,9 +1,10 @@
 //! Lines as the API shows them: positions, what is in the way, and refusals.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::ApiRig;
 use super::slots::Gauge;
+use super::{ApiRig, Got};
 
 async fn add(rig: &ApiRig, name: &str, more: Value) {
     let mut body = json!({"name": name, "schedule": {"manual": true},
@@ -78,5 +79,66 @@ async fn a_full_queue_refuses_triggers_and_says_what_is_in_the_way() {
     }
     gauge.open.send_replace(true);
     rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(4)).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_shows_each_execution_at_the_position_that_it_has_by_itself() {
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    let group = json!({"group": "db", "limit": 1});
+    add(&rig, "low", json!({"concurrency": group, "priority": 1})).await;
+    let sequential = json!({"concurrency": group, "execution_mode": "sequential"});
+    add(&rig, "high", sequential).await;
+    let first = trigger(&rig, "low").await;
+    runs(&rig, &first).await;
+    for name in ["low", "high", "low", "high", "high"] {
+        trigger(&rig, name).await;
+    }
+    let mut positions = Vec::new();
+    for list in ["/executions", "/tasks/low/executions", "/tasks/high/executions"] {
+        let listed = rig.get(list).await.expect(200);
+        for listed in listed.body["items"].as_array().unwrap() {
+            let alone = format!("/executions/{}", listed["id"].as_str().unwrap());
+            let alone = rig.get(&alone).await.expect(200);
+            assert_eq!(listed["queue"], alone.body["queue"], "{}", alone.text);
+            positions.extend(listed["queue"]["position"].as_u64());
+        }
+    }
+    // Newest first: all that wait, then those of each task.
+    assert_eq!(positions, [3, 2, 5, 1, 4, 5, 4, 3, 2, 1]);
+    gauge.open.send_replace(true);
+    rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(6)).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stopped_scheduler_or_a_pause_holds_is_in_no_queue() {
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    let every = json!({"schedule": {"interval": "1s"}, "execution_mode": "sequential"});
+    add(&rig, "queued", every).await;
+    let pending = "/tasks/queued/executions?status=pending";
+    let waits = |got: &Got| got.body["items"][0]["tick"].is_string();
+    let waits = rig.until("/api/v1/tasks/queued/executions?status=pending", waits).await;
+    let tick = waits.body["items"][0]["tick"].as_str().unwrap().to_owned();
+    let post = async |path: &str| {
+        rig.send(Method::POST, &format!("/api/v1{path}"), &[], None).await.expect(200);
+    };
+    let why = format!("/tasks/queued/why?at={tick}");
+    for (hold, release, reason) in [
+        ("/scheduler/stop", "/scheduler/start", "pending while the scheduler is stopped"),
+        ("/tasks/queued/pause", "/tasks/queued/resume", "pending while the task is paused"),
+    ] {
+        post(hold).await;
+        let held = rig.get(pending).await.expect(200);
+        assert_eq!(held.body["items"][0]["queue"], Value::Null, "{}", held.text);
+        let told = rig.get(&why).await.expect(200);
+        assert!(told.body["summary"].as_str().unwrap().ends_with(reason), "{}", told.text);
+        post(release).await;
+        let told = rig.get(&why).await.expect(200);
+        assert!(told.text.contains("in the line of task queued"), "{}", told.text);
+    }
+    gauge.open.send_replace(true);
     rig.stop().await;
 }

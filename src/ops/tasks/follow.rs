@@ -8,6 +8,7 @@ use crate::domain::machine::{State, Task};
 use crate::dto::ExecutionView;
 use crate::ops::OpError;
 use crate::ops::context::{Context, Freshness, StateView};
+use crate::ops::queue::QueuePositions;
 use crate::ops::streams::StreamPlace;
 use crate::ops::views;
 
@@ -35,10 +36,11 @@ pub(crate) fn follow(
 ) -> Result<TaskFollower, OpError> {
     let task = view.task(name)?;
     let executions = || task.history.executions.iter();
+    let mut queues = QueuePositions::new(&view.state);
     let live = executions().filter(|one| !one.status.ended());
     let ready = match after {
         Some(_) => VecDeque::new(),
-        None => live.map(|one| views::execution(&view.state, task, one)).collect(),
+        None => live.map(|one| views::queued(&mut queues, task, one)).collect(),
     };
     let newest = executions().next_back().map_or(ExecutionId(0), |one| one.id);
     Ok(TaskFollower {
@@ -74,8 +76,9 @@ impl TaskFollower {
         let view = self.context.view(stale).await.ok()?;
         let task: &Arc<Task> = view.state.named(&self.name)?;
         let newer = task.history.executions.iter().rev().take_while(|one| one.id > self.last);
+        let mut queues = QueuePositions::new(&view.state);
         let mut newer: Vec<ExecutionView> =
-            newer.map(|one| views::execution(&view.state, task, one)).collect();
+            newer.map(|one| views::queued(&mut queues, task, one)).collect();
         newer.reverse();
         self.ready.extend(newer);
         self.last = task.history.executions.back().map_or(self.last, |one| one.id);
