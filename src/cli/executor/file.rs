@@ -89,7 +89,7 @@ impl WorkerFile {
                 "task_name": name,
                 "cron": command.cron,
                 "execution_mode": command.execution_mode,
-                "load_balance_strategy": command.strategy(),
+                "load_balance_strategy": command.load_balance_strategy,
                 "timeout": (limit > 0).then_some(limit),
                 "max_retry": command.max_retry,
                 "parameters": command.parameters,
@@ -100,11 +100,6 @@ impl WorkerFile {
 }
 
 impl WorkerCommand {
-    /// How an executor is chosen, in the spelling of the API; options and files also take dashes.
-    fn strategy(&self) -> Option<String> {
-        self.load_balance_strategy.as_deref().map(|how| how.replace('-', "_"))
-    }
-
     /// Its time limit; zero: none.
     ///
     /// # Errors
@@ -122,8 +117,7 @@ mod tests {
     fn a_command_is_found_by_the_name_of_its_task() {
         let file = WorkerFile::parse(
             "capacity = 4\n[default]\nargv = [\"any\"]\n\
-             [tasks.report]\nargv = [\"report\", \"-v\"]\ntimeout = \"90s\"\ncron = \"0 2 * * *\"\n\
-             load_balance_strategy = \"least-loaded\"\n",
+             [tasks.report]\nargv = [\"report\", \"-v\"]\ntimeout = \"90s\"\ncron = \"0 2 * * *\"\n",
         )
         .unwrap();
         assert_eq!(file.command("report").unwrap().argv, ["report", "-v"]);
@@ -135,7 +129,6 @@ mod tests {
             (&declared[0]["cron"], &declared[0]["timeout"]),
             (&json!("0 2 * * *"), &json!(90))
         );
-        assert_eq!(declared[0]["load_balance_strategy"], "least_loaded");
     }
 
     #[test]

@@ -218,7 +218,8 @@ impl Worker {
                         && matches!(refusal.status, 400..500)
                         && refusal.known() != Some(ErrorCode::ExecutorOnline) =>
                 {
-                    refusal.errors.iter_mut().for_each(|problem| self.name_task(problem));
+                    let named = |problem: &mut _| name_task(&self.registration, problem);
+                    refusal.errors.iter_mut().for_each(named);
                     return Err(ClientError::Refused(refusal).into());
                 }
                 Err(error) => {
@@ -230,16 +231,6 @@ impl Worker {
                 }
             }
             sleep(if registered && told.is_empty() { HEARTBEAT } else { AGAIN }).await;
-        }
-    }
-
-    /// Names the task of a problem as the file does.
-    fn name_task(&self, problem: &mut FieldProblem) {
-        let Some(rest) = problem.pointer.strip_prefix("/tasks/") else { return };
-        let (at, field) = rest.split_once('/').unwrap_or((rest, ""));
-        let name = self.registration.pointer(&format!("/tasks/{at}/task_name"));
-        if let Some(name) = name.and_then(Value::as_str) {
-            problem.pointer = format!("/tasks/{name}/{field}");
         }
     }
 
@@ -294,6 +285,23 @@ impl Worker {
     }
 }
 
+/// Names the field of a problem as the file of the worker does: `[tasks.report] cron`.
+fn name_task(registration: &Value, problem: &mut FieldProblem) {
+    let Some(rest) = problem.pointer.strip_prefix("/tasks/") else { return };
+    let (at, field) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = registration.pointer(&format!("/tasks/{at}/task_name"));
+    let Some(name) = name.and_then(Value::as_str) else { return };
+    let bare = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let key = if name.chars().all(bare) { name.to_owned() } else { format!("\"{name}\"") };
+    let place = match field {
+        // In the file, the name of a task is that of its table.
+        "" | "task_name" => format!("[tasks.{key}]"),
+        field => format!("[tasks.{key}] {}", field.replace('/', ".")),
+    };
+    problem.message = format!("{place}: {}", problem.message);
+    problem.pointer.clear();
+}
+
 /// What became of the declared tasks, in one line.
 fn tasks(reply: &Value) -> String {
     let tasks = ExecutorRegistered::deserialize(reply).map(|registered| registered.tasks);
@@ -316,4 +324,28 @@ async fn asked() {
 
 fn failed(message: impl Into<String>) -> Failure {
     Failure { exit: Exit::No, message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_registration_names_fields_as_the_file_does() {
+        let registration = json!({"tasks": [{"task_name": "report"}, {"task_name": "a.b"}]});
+        for (pointer, told) in [
+            ("/tasks/0/cron", "[tasks.report] cron: must be so"),
+            ("/tasks/1/parameters/a", "[tasks.\"a.b\"] parameters.a: must be so"),
+            ("/tasks/1/task_name", "[tasks.\"a.b\"]: must be so"),
+        ] {
+            let (pointer, message) = (pointer.to_owned(), "must be so".to_owned());
+            let mut problem = FieldProblem { pointer, message };
+            name_task(&registration, &mut problem);
+            assert_eq!((problem.pointer.as_str(), problem.message.as_str()), ("", told));
+        }
+        let kept = FieldProblem { pointer: "/base_url".to_owned(), message: "no".to_owned() };
+        let mut problem = kept.clone();
+        name_task(&registration, &mut problem);
+        assert_eq!(problem, kept);
+    }
 }

@@ -203,8 +203,10 @@ pub enum BackoffChoice {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum DeliveryChoice {
     /// The execution ends
+    #[value(alias = "at_most_once")]
     AtMostOnce,
     /// It is attempted again, with the same idempotency key
+    #[value(alias = "at_least_once")]
     AtLeastOnce,
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::BodyProblem;
-use super::reader::{BrokenRule, choice, flag, got, whole};
+use super::reader::{BrokenRule, choice, flag, got, underscored, whole};
 use super::rules::DURATION_MAX;
 use super::schedule::RULES;
 use super::words::Words;
@@ -215,7 +215,10 @@ impl FlatReader {
                 self.conflict(NAME, format!("chooses among executors, but the action is {kind}"));
             }
             None => {
-                self.set(NAME, &["action", "executor", "balance"], word, |own, flat| own == flat)
+                let spelling = |word: &Value| word.as_str().map(underscored);
+                self.set(NAME, &["action", "executor", "balance"], word, |own, flat| {
+                    own == flat || (own.is_string() && spelling(own) == spelling(flat))
+                });
             }
         }
     }

@@ -374,7 +374,13 @@ pub(super) fn local_time(value: &Value) -> Result<LocalTime, BrokenRule> {
     LocalTime::parse(text).map_err(|rule| BrokenRule::new(ErrorCode::InvalidTime, rule))
 }
 
-/// Reads a word that must be in a table.
+/// The word of a table that this one is, if it is written with dashes.
+pub(super) fn underscored(text: &str) -> String {
+    text.replace('-', "_")
+}
+
+/// Reads a word that must be in a table. As in the options of the command line, it may have dashes
+/// in the place of underscores.
 pub(super) fn choice<T: Copy>(
     value: &Value,
     words: &'static [(&'static str, T)],
@@ -382,7 +388,8 @@ pub(super) fn choice<T: Copy>(
     let all = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
     let text =
         value.as_str().ok_or_else(|| BrokenRule::wrong(&format!("one of {}", all()), value))?;
-    words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+    let spelling = underscored(text);
+    words.iter().find(|(word, _)| *word == spelling).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let hint = match closest(text, words.iter().map(|(word, _)| *word)) {
             Some(near) => format!("; did you mean `{near}`?"),
             None => String::new(),

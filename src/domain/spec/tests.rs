@@ -106,6 +106,26 @@ fn schedules_have_one_canonical_form() {
     }
 }
 
+/// The options of the command line have dashes where bodies have underscores; both read both.
+#[test]
+fn words_may_have_dashes_and_are_written_with_underscores() {
+    for (pointer, dashes, word) in [
+        ("/action/executor/balance", "least-loaded", "least_loaded"),
+        ("/action/executor/balance", "weighted-round-robin", "weighted_round_robin"),
+        ("/delivery", "at-least-once", "at_least_once"),
+        ("/after_run", "mark-deleted", "mark_deleted"),
+        ("/delivery", "at_least_once", "at_least_once"),
+    ] {
+        let mut body = json!({"name": "t", "schedule": {"interval": "5s"}, "delivery": "at_most_once",
+            "after_run": "keep", "action": {"executor": {"balance": "random"}}});
+        *body.pointer_mut(pointer).unwrap() = json!(dashes);
+        let written = write(&read(&body, CTX).unwrap());
+        assert_eq!(written.pointer(pointer), Some(&json!(word)), "{dashes}");
+    }
+    let body = json!({"name": "t", "schedule": {"interval": "5s"}, "delivery": "at-once"});
+    assert!(read(&body, CTX).is_err());
+}
+
 #[test]
 fn a_zone_in_the_expression_moves_to_its_field() {
     let read = |schedule: Value| read(&json!({"name": "t", "schedule": schedule}), CTX);

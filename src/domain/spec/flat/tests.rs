@@ -91,6 +91,11 @@ fn a_flat_policy_means_what_the_canonical_one_does() {
             json!({"action": {"executor": {"balance": "sticky"}}}),
         ),
         (
+            json!({"load_balance_strategy": "least-loaded",
+                "action": {"executor": {"balance": "least_loaded"}}}),
+            json!({"action": {"executor": {"balance": "least-loaded"}}}),
+        ),
+        (
             json!({"load_balance_strategy": "random", "action": {"executor": {"names": ["a"]}}}),
             json!({"action": {"executor": {"balance": "random", "names": ["a"]}}}),
         ),
