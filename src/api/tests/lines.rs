@@ -142,3 +142,31 @@ async fn what_a_stopped_scheduler_or_a_pause_holds_is_in_no_queue() {
     gauge.open.send_replace(true);
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_whose_execution_waits_says_what_is_in_the_way() {
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    let group = json!({"concurrency": {"group": "db", "limit": 1}});
+    add(&rig, "first", group.clone()).await;
+    let first = trigger(&rig, "first").await;
+    runs(&rig, &first).await;
+    let mut beat = group;
+    beat["schedule"] = json!({"immediate": true});
+    add(&rig, "beat", beat).await;
+    let now = rig.get("/tasks/beat/why").await.expect(200);
+    let tick = now.body["previous_tick"].as_str().unwrap();
+    let told = format!("/api/v1/tasks/beat/why?at={tick}");
+    let why = rig.until(&told, |got| got.text.contains("has to end first")).await;
+    let id = why.body["execution_id"].as_str().unwrap();
+    let summary = format!(
+        "{tick} fired: execution {id}, pending at position 1 in the line of group db, of which 1 runs \
+         (limit 1): execution {first} of first has to end first"
+    );
+    assert_eq!(why.body["summary"], summary, "{}", why.text);
+    gauge.open.send_replace(true);
+    rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(2)).await;
+    let why = rig.get(&format!("/tasks/beat/why?at={tick}")).await.expect(200);
+    assert!(!why.text.contains("has to end first"), "{}", why.text);
+    rig.stop().await;
+}

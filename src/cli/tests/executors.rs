@@ -72,6 +72,7 @@ async fn a_task_may_be_for_executors() {
         (&["--executor"][..], r#"{"names":[]}"#),
         (&["--executor=data,e-1"], r#"{"names":["data","e-1"]}"#),
         (&["--executor", "--balance", "least-loaded"], r#"{"names":[],"balance":"least_loaded"}"#),
+        (&["--executor", "--balance", "least_loaded"], r#"{"names":[],"balance":"least_loaded"}"#),
     ] {
         let line = ["add", "load", "--every", "5s"].iter().chain(options).copied();
         let added = ran(&line.collect::<Vec<_>>(), &answers).await;
@@ -94,9 +95,12 @@ async fn an_execution_that_waits_shows_its_place() {
     waits["queue"] =
         json!({"line": "group db", "position": 2, "ahead": 1, "running": 1, "limit": 1});
     let answers = [("GET /executions/42", 200, waits)];
-    let shown = ran(&["execution", "show", "42"], &answers).await;
-    let line = shown.data.lines().find(|line| line.starts_with("queue")).unwrap_or_default();
-    assert!(line.contains("2") && line.contains("group db"), "{}", shown.data);
+    for line in [&["execution", "show", "42"][..], &["show", "42"]] {
+        let shown = ran(line, &answers).await;
+        let queue = shown.data.lines().find_map(|line| line.strip_prefix("queue "));
+        let place = "position 2 in the line of group db, 1 ahead";
+        assert_eq!(queue.map(str::trim), Some(place), "{line:?}: {}", shown.data);
+    }
 }
 
 #[tokio::test]
