@@ -1,7 +1,7 @@
 //! API bodies are types of `dto/`: the API contains no JSON literals, and the command line does not
-//! read JSON fields by name.
+//! read JSON fields by name. Operations know nothing of routes.
 
-use super::source::{SourceFile, is_word, words};
+use super::source::{SourceFile, is_word, name_at, words};
 use super::{complain, complaints, hold};
 
 /// Exceptions: API files with JSON literals.
@@ -43,6 +43,60 @@ fn string_keys(file: &SourceFile) -> Vec<String> {
     });
     let found = calls.chain(indexed);
     found.map(|at| complain(file, at, "no field by a string: a type of `dto`")).collect()
+}
+
+/// The bodies and paths of other schedulers are a matter of the API: operations know neither, so that
+/// both kinds of routes do the same.
+fn foreign_routes(files: &[SourceFile]) -> Vec<String> {
+    let bodies = files.iter().find(|file| file.path == "dto/compat.rs");
+    let items = ["pub struct ", "pub enum "];
+    let foreign: Vec<&str> = bodies
+        .iter()
+        .flat_map(|file| items.iter().map(|item| (file.own.as_str(), *item)))
+        .flat_map(|(code, item)| {
+            code.match_indices(item).map(move |(at, _)| (code, at + item.len()))
+        })
+        .map(|(code, at)| name_at(code, at))
+        .collect();
+    let mut wrong = Vec::new();
+    for file in files.iter().filter(|file| file.module() == "ops") {
+        for name in &foreign {
+            let found = words(&file.own, name);
+            wrong.extend(found.map(|at| complain(file, at, format!("`{name}` belongs in `api/`"))));
+        }
+        // A path is a literal, which is blank in the code.
+        let paths = file.text.match_indices("/api/");
+        wrong.extend(paths.map(|(at, _)| complain(file, at, "no path of the API in `ops/`")));
+        let named = |module: &'static str| {
+            words(&file.own, module).filter(|at| file.own[at + module.len()..].starts_with("::"))
+        };
+        let modules = ["api", "compat"].into_iter().flat_map(named);
+        wrong.extend(modules.map(|at| complain(file, at, "`ops/` knows no routes")));
+    }
+    wrong
+}
+
+#[test]
+fn operations_know_no_routes_of_other_schedulers() {
+    let complaints = foreign_routes(&super::source::read(super::src()));
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+    for (text, found) in [
+        ("use crate::dto::{SchedulerView, TaskView};", 0),
+        ("use crate::dto::CronTasksView;", 1),
+        ("fn f(x: JobView, y: Vec<JobView>) {}", 2),
+        ("fn f(path: &str) -> bool { path.starts_with(\"/api/cron\") }", 1),
+        ("const P: [&str; 2] = [\"/api/v1/scheduler\", \"/api/v1/executors/register\"];", 2),
+        ("use crate::api::compat::history;", 2),
+        ("use super::super::dto::compat::CronRunView;", 1),
+        ("struct NoJobView;", 0),
+    ] {
+        let files = [
+            ("dto/compat.rs", "pub struct CronTasksView {}\npub enum JobView { A }"),
+            ("ops/tasks.rs", text),
+        ];
+        let files = files.map(|(path, text)| SourceFile::new(path, text));
+        assert_eq!(foreign_routes(&files).len(), found, "{text}");
+    }
 }
 
 #[test]
