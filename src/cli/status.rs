@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, typed};
-use super::local::LocalClock;
+use super::local::{LocalClock, length};
 use super::table::Table;
 use super::watch::WatchArgs;
 use super::words;
@@ -17,13 +17,16 @@ use crate::domain::schedule::Plan;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    ClusterView, ExecutionView, LastExecution, NextView, NodeView, SchedulerView, TaskView,
+    ClusterView, ExecutionView, ExecutorWait, LastExecution, NextView, NodeView, SchedulerView,
+    TaskView,
 };
 
 /// What should have happened so long ago and has not needs attention.
 const LATE: Millis = Millis::from_secs(10);
 /// Requests at once.
 const AT_ONCE: usize = 8;
+/// The kind of an execution that no executor takes.
+const WAITING: &str = "waiting_for_executor";
 
 /// Options of `status`.
 #[derive(Debug, Args)]
@@ -76,6 +79,7 @@ async fn look(context: &mut CliContext) -> CommandResult {
         });
     }
     items.extend(nodes.iter().filter_map(of_node));
+    items.extend(tasks.says.iter().filter_map(|task| waiting(task, now)));
     let told: Vec<AttentionItem> =
         tasks.says.iter().filter_map(|task| of_task(task, now, context.out.clock())).collect();
     items.extend(with_results(told, &tasks.says, context).await?);
@@ -110,7 +114,7 @@ fn tell(list: AttentionList, context: &mut CliContext) -> CommandResult {
 
 /// The order in which kinds are shown.
 fn rank(item: &AttentionItem) -> usize {
-    const ORDER: [&str; 5] = ["scheduling_off", "node", "failing", "late", "stuck"];
+    const ORDER: [&str; 6] = ["scheduling_off", "node", "failing", "late", WAITING, "stuck"];
     ORDER.iter().position(|kind| *kind == item.kind).unwrap_or(ORDER.len())
 }
 
@@ -121,6 +125,18 @@ fn of_node(node: &NodeView) -> Option<AttentionItem> {
         name: node.name.clone(),
         reason: format!("it is {}", node.state),
         command: format!("punctual node show {}", node.name),
+    })
+}
+
+/// The oldest execution of a task that no executor has taken for too long.
+fn waiting(task: &TaskView, now: Timestamp) -> Option<AttentionItem> {
+    let wait = task.waits_for_executor.as_ref()?;
+    let ExecutorWait { execution_id: id, since, detail } = wait;
+    (since.0.plus(LATE) < now).then(|| AttentionItem {
+        kind: WAITING,
+        name: task.id.clone(),
+        reason: format!("execution {id} waits ({}) {detail}", length(now.since(since.0))),
+        command: "punctual executor ls".to_owned(),
     })
 }
 
@@ -157,7 +173,8 @@ fn stuck(
 ) -> Option<String> {
     let due = last.attempt_due.unwrap_or(last.due).0;
     let (id, since) = (&last.id, clock.short(due));
-    if last.status == "pending" && due.plus(LATE) < now {
+    let told = task.waits_for_executor.as_ref().is_some_and(|wait| wait.execution_id == *id);
+    if last.status == "pending" && due.plus(LATE) < now && !told {
         return Some(format!("execution {id} has been due since {since}, and waits"));
     }
     let body = task.definition.body()?;

@@ -51,9 +51,9 @@ pub use self::request::{
 };
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{
-    AssignmentView, ChangeView, EligibilityView, ItemView, ItemsView, LastExecution, LiveCounts,
-    PauseView, RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView,
-    WarningView,
+    AssignmentView, ChangeView, EligibilityView, ExecutorWait, ItemView, ItemsView, LastExecution,
+    LiveCounts, PauseView, RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView,
+    TotalsView, WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
 pub use crate::domain::spec::bodies::ActionBody;

@@ -41,6 +41,9 @@ pub struct TaskView {
     /// Its executions that have not ended.
     #[serde(default)]
     pub live: LiveCounts,
+    /// Of those whose time has come, the oldest one that waits for an executor; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for_executor: Option<ExecutorWait>,
     /// What became of its ticks and executions.
     pub totals: TotalsView,
     /// When it was made.
@@ -312,6 +315,17 @@ pub struct LiveCounts {
     pub running: u32,
     /// Those that wait.
     pub waiting: u32,
+}
+
+/// An execution that no executor takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutorWait {
+    /// Its number.
+    pub execution_id: String,
+    /// Since when an executor could have taken it.
+    pub since: Rfc3339,
+    /// How its executors are, as a part of a sentence.
+    pub detail: String,
 }
 
 /// What became of each item of a request about many tasks.

@@ -15,9 +15,9 @@ use crate::domain::spec;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    AttemptView, ChainedView, EndedView, ExecutionView, FiredView, LastExecution, LiveCounts,
-    MemberView, NodeView, ParentView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView,
-    WarningView,
+    AttemptView, ChainedView, EndedView, ExecutionView, ExecutorWait, FiredView, LastExecution,
+    LiveCounts, MemberView, NodeView, ParentView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView,
+    TotalsView, WarningView,
 };
 
 use super::context::StateView;
@@ -50,6 +50,7 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
             running: task.progress.live.saturating_sub(task.waiting()),
             waiting: task.waiting(),
         },
+        waits_for_executor: executor_wait(view, task),
         totals: totals(&task.progress.totals),
         created_at: Rfc3339(live.created_at),
         updated_at: Rfc3339(live.updated_at),
@@ -104,6 +105,27 @@ pub(crate) fn totals(totals: &Totals) -> TotalsView {
         cancelled: totals.cancelled,
         lost: totals.lost,
     }
+}
+
+/// The oldest execution that an executor could have taken, and none did.
+fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
+    let state = &view.state;
+    if task.waiting() == 0 {
+        return None;
+    }
+    let lines = task.lines();
+    let in_line = |execution: &Execution| {
+        let one = task.waiting_execution(execution);
+        let mut own = lines.iter().filter_map(|(key, _)| state.lines().get(key));
+        own.any(|line| line.waiting().contains(&one))
+    };
+    let pending = task.history.executions.iter().filter(|one| one.status == Status::Pending);
+    let mut due = pending
+        .filter(|one| one.attempt_due() <= view.now && state.needs_executor(task, one.revision));
+    let execution = due.find(|one| !in_line(one))?;
+    let detail = executors::waits_for(state, task, execution)?;
+    let (execution_id, since) = (execution.id.to_string(), Rfc3339(execution.attempt_due()));
+    Some(ExecutorWait { execution_id, since, detail })
 }
 
 /// How a node is called.

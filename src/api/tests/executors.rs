@@ -218,3 +218,22 @@ async fn a_task_without_its_executors_is_warned_about() {
     }
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_tells_which_execution_waits_for_an_executor() {
+    let rig = ApiRig::start().await;
+    rig.register(registration("e-1", json!([]))).await.expect(201);
+    rig.put_status("e-1", "maintenance").await.expect(200);
+    let task = json!({"name": "report", "schedule": {"manual": true},
+        "action": {"executor": {"names": ["data"]}}});
+    rig.post("/tasks", task).await.expect(201);
+    let shown = rig.get("/tasks/report").await.expect(200);
+    assert_eq!(shown.body["waits_for_executor"], Value::Null, "{}", shown.text);
+    let first = rig.post("/tasks/report/trigger", json!({})).await.expect(201).body;
+    rig.post("/tasks/report/trigger", json!({})).await.expect(201);
+    let listed = rig.get("/tasks").await.expect(200);
+    let wait = &listed.body["items"][0]["waits_for_executor"];
+    assert_eq!((&wait["execution_id"], &wait["since"]), (&first["id"], &first["due"]), "{wait}");
+    assert_eq!(wait["detail"], "for an executor: e-1 is maintenance");
+    rig.stop().await;
+}

@@ -106,6 +106,24 @@ async fn what_needs_attention_is_listed_with_what_shows_more() {
 }
 
 #[tokio::test]
+async fn what_waits_for_an_executor_is_listed_once() {
+    let mut full = named("report");
+    full["last_execution"]["status"] = json!("pending");
+    full["last_execution"]["due"] = json!("2026-12-01T11:59:00.000Z");
+    let wait = |id: &str, since: &str| json!({"execution_id": id, "since": since, "detail": "for an executor: e-1 is offline"});
+    full["waits_for_executor"] = wait("42", "2026-12-01T11:57:02.000Z");
+    let mut soon = named("soon");
+    soon["waits_for_executor"] = wait("43", "2026-12-01T12:00:00.000Z");
+    let answers = answers(json!([full, soon]), node("n1"), true);
+    let listed = ran(&["status"], &answers).await;
+    assert_eq!(listed.exit, Exit::No, "{}", listed.talk);
+    let lines: Vec<&str> = listed.data.lines().skip(1).collect();
+    let reason = "execution 42 waits (3 min) for an executor: e-1 is offline";
+    let line = format!("waiting for executor   report   {reason}   punctual executor ls");
+    assert_eq!(lines, [line], "{}", listed.data);
+}
+
+#[tokio::test]
 async fn a_scheduler_that_is_off_is_the_first_thing_to_look_at() {
     let mut late = hello();
     late["cursor"] = json!("2026-12-01T11:59:00.000Z");
