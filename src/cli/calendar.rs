@@ -87,7 +87,7 @@ pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandR
 async fn list(context: &mut CliContext) -> CommandResult {
     let list = fetch::all::<CalendarView>(context, &path(["calendars"]), &[]).await?;
     context.out.many(&list.whole, &list.items, |clock| {
-        let mut table = Table::new(&["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
+        let mut table = Table::new("calendars", &["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
         for calendar in &list.says {
             table.row([
                 calendar.body.name.clone(),

@@ -24,6 +24,14 @@ pub enum Exit {
     Unknown = 6,
 }
 
+impl Exit {
+    /// The exit code for two outcomes.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other as u8 > self as u8 { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -10,7 +10,7 @@ use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, typed};
 use crate::client::{Client, ClientError, ErrorKind, Reply, ServerRefusal, path};
 use crate::domain::error_code::ErrorCode;
-use crate::dto::{BulkRequest, ExecutionView, ItemView, ItemsView};
+use crate::dto::{BulkRequest, ExecutionView, FieldError, ItemView, ItemsView};
 
 /// Tasks of one request.
 const CHUNK: usize = 1_000;
@@ -23,6 +23,12 @@ const AT_ONCE: usize = 8;
 struct AboutOne {
     revision: Option<u64>,
     running: Option<Vec<ExecutionView>>,
+}
+
+/// What a refusal says of fields.
+#[derive(Deserialize)]
+struct OfFields {
+    errors: Vec<FieldError>,
 }
 
 /// Does something to all of these tasks in few requests.
@@ -93,20 +99,41 @@ impl<'a> OneRequest<'a> {
 
 /// What became of one request, as the answer to many tells it.
 pub fn item(name: &str, sent: Result<Reply, ClientError>) -> ItemView {
-    let blank = ItemView { name: name.into(), ..ItemView::default() };
     match sent {
-        Ok(reply) => {
-            let about = AboutOne::deserialize(&reply.body).unwrap_or_default();
-            let ids = |running: Vec<ExecutionView>| running.into_iter().map(|one| one.id).collect();
-            let running = about.running.map(ids);
-            ItemView { status: reply.status, revision: about.revision, running, ..blank }
-        }
-        Err(ClientError::Refused(refusal)) => {
-            let ServerRefusal { status, code, detail, advice, .. } = *refusal;
+        Ok(reply) => done(name, reply.status, &reply.body),
+        Err(error) => undone(name, error),
+    }
+}
+
+/// The same of a request with a good answer.
+pub fn done(name: &str, status: u16, body: &Value) -> ItemView {
+    let about = AboutOne::deserialize(body).unwrap_or_default();
+    let ids = |running: Vec<ExecutionView>| running.into_iter().map(|one| one.id).collect();
+    let (revision, running) = (about.revision, about.running.map(ids));
+    ItemView { name: name.into(), status, revision, running, ..ItemView::default() }
+}
+
+/// The same of what was not sent: `exit` says what kind of failure it is.
+pub fn unsent(name: &str, exit: Exit, why: String) -> ItemView {
+    let status = match exit {
+        Exit::Conflict => 409,
+        Exit::NotAccepted => 503,
+        _ => 422,
+    };
+    ItemView { name: name.into(), status, detail: Some(why), ..ItemView::default() }
+}
+
+/// The same of a request without a good answer.
+pub fn undone(name: &str, error: ClientError) -> ItemView {
+    let blank = ItemView { name: name.into(), ..ItemView::default() };
+    match error {
+        ClientError::Refused(refusal) => {
+            let ServerRefusal { status, code, detail, advice, body, .. } = *refusal;
             let (code, advice) = (Some(code.into()), Some(advice).filter(|text| !text.is_empty()));
-            ItemView { status, code, detail: Some(detail), advice, ..blank }
+            let errors = OfFields::deserialize(&body).ok().map(|of| of.errors);
+            ItemView { status, code, detail: Some(detail), advice, errors, ..blank }
         }
-        Err(error) => {
+        error => {
             let code = match error.kind() {
                 ErrorKind::Unknown => ErrorCode::OutcomeUnknown,
                 _ => ErrorCode::NotAccepted,
@@ -146,6 +173,9 @@ pub fn tell(
             for id in item.running.iter().flatten() {
                 context.out.say(&format!("execution {id} of {name} still runs"));
             }
+            for warning in &item.warnings {
+                context.out.say(&format!("warning: {name}: {}", warning.detail));
+            }
         }
         context.out.say(&format!("{succeeded} of {all} {nouns} {done}"));
     } else {
@@ -166,7 +196,7 @@ pub fn complain(items: &[ItemView], context: &mut CliContext) -> Exit {
 }
 
 fn exit_of_all(items: &[ItemView]) -> Exit {
-    items.iter().map(exit_of).max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
+    items.iter().map(exit_of).fold(Exit::Ok, Exit::worse)
 }
 
 /// The exit code that a failure of this item alone would have.

@@ -7,6 +7,7 @@
 mod bench;
 mod calendar;
 mod children;
+mod choose;
 mod cluster;
 mod context;
 mod dev;
@@ -100,10 +101,10 @@ pub enum CliCommand {
     Daily(task::TaskCommand),
     /// Show which tasks are failing, late or stuck; exit code 1 if any is
     Status(status::StatusArgs),
-    /// Stop executions
-    Stop(execution::IdsArgs),
-    /// Run again what ended executions did
-    Retry(execution::IdsArgs),
+    /// Stop executions; of a task, all that have not ended
+    Stop(execution::StopArgs),
+    /// Run again what ended executions did; of a task, the newest that failed
+    Retry(execution::ExecutionsArgs),
     /// List failed executions, with no retry left, that were not dismissed
     Failed(execution::FailedArgs),
     /// Commands about tasks, the same as the daily ones

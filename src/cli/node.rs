@@ -69,9 +69,10 @@ async fn list(context: &mut CliContext) -> CommandResult {
 /// The table of nodes.
 #[must_use]
 pub fn table(nodes: &[NodeView], clock: &LocalClock) -> Table {
-    let mut table = Table::new(&[
-        "NAME", "ROLE", "STATE", "CLOCK", "TASKS", "HTTP", "PEER", "VERSION", "STARTED",
-    ]);
+    let mut table = Table::new(
+        "nodes",
+        &["NAME", "ROLE", "STATE", "CLOCK", "TASKS", "HTTP", "PEER", "VERSION", "STARTED"],
+    );
     for node in nodes {
         table.row([
             node.name.clone(),

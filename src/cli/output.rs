@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use clap::ValueEnum;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::local::LocalClock;
 use super::table::Table;
@@ -41,6 +41,17 @@ pub struct Output {
     answers: Option<Box<dyn BufRead + Send>>,
     /// Whether the next output clears the screen first.
     redraw: bool,
+    /// The blocks of which the output is made, if there are several.
+    blocks: Option<ShownBlocks>,
+}
+
+/// One block for each of several things that a command is about.
+#[derive(Default)]
+struct ShownBlocks {
+    /// What the block is about that is printed now.
+    name: String,
+    /// What programs are given in the end.
+    items: Vec<Value>,
 }
 
 impl Output {
@@ -53,7 +64,8 @@ impl Output {
             true => Some(Box::new(BufReader::new(io::stdin()))),
             false => None,
         };
-        Self { format, headers, clock, data, talk, terminal, answers, redraw: false }
+        let (redraw, blocks) = (false, None);
+        Self { format, headers, clock, data, talk, terminal, answers, redraw, blocks }
     }
 
     /// Prints to these writers.
@@ -65,8 +77,8 @@ impl Output {
         data: Box<dyn Write + Send>,
         talk: Box<dyn Write + Send>,
     ) -> Self {
-        let (terminal, answers, redraw) = (false, None, false);
-        Self { format, headers: true, clock, data, talk, terminal, answers, redraw }
+        let (terminal, answers, redraw, blocks) = (false, None, false, None);
+        Self { format, headers: true, clock, data, talk, terminal, answers, redraw, blocks }
     }
 
     /// Answers questions with these lines.
@@ -114,6 +126,58 @@ impl Output {
         let _unheard = writeln!(self.talk, "{text}");
     }
 
+    /// Tells people that there is nothing of a kind, such as `tasks`. Programs see an empty list.
+    pub fn nothing(&mut self, what: &str) {
+        self.say(&format!("no {what}"));
+    }
+
+    /// From now on there is a block for each of several things. Programs get one list of them.
+    pub fn begin_blocks(&mut self) {
+        self.blocks = Some(ShownBlocks::default());
+    }
+
+    /// Begins the block about `name`.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn heading(&mut self, name: &str) -> io::Result<()> {
+        let Some(blocks) = &mut self.blocks else { return Ok(()) };
+        let before = if blocks.name.is_empty() { "" } else { "\n" };
+        name.clone_into(&mut blocks.name);
+        match self.format {
+            Format::Table => self.bytes(format!("{before}==> {name} <==\n").as_bytes()),
+            Format::Json | Format::Jsonl | Format::Yaml => Ok(()),
+        }
+    }
+
+    /// Ends the blocks, and prints their list.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn end_blocks(&mut self) -> io::Result<()> {
+        let ShownBlocks { items, .. } = self.blocks.take().unwrap_or_default();
+        if self.for_people() {
+            return Ok(());
+        }
+        let whole = json!({ "items": items });
+        self.many(&whole, &items, |_clock| Table::default())
+    }
+
+    /// Keeps a value for the list of the blocks. It says which task it is about.
+    fn keep(&mut self, value: &Value) -> bool {
+        let Some(blocks) = self.blocks.as_mut().filter(|_| self.format != Format::Table) else {
+            return false;
+        };
+        let mut value = value.clone();
+        if let Value::Object(fields) = &mut value
+            && !fields.contains_key("name")
+        {
+            fields.entry("task").or_insert_with(|| json!(blocks.name));
+        }
+        blocks.items.push(value);
+        true
+    }
+
     /// Asks a yes/no question on the terminal. `None` if there is no terminal.
     pub fn confirm(&mut self, question: &str) -> Option<bool> {
         let answers = self.answers.as_mut()?;
@@ -155,6 +219,9 @@ impl Output {
         value: &Value,
         text: impl FnOnce(&LocalClock) -> String,
     ) -> io::Result<()> {
+        if self.keep(value) {
+            return Ok(());
+        }
         self.clear();
         let shown = match self.format {
             Format::Table => text(&self.clock),
@@ -178,12 +245,15 @@ impl Output {
         items: &[Value],
         table: impl FnOnce(&LocalClock) -> Table,
     ) -> io::Result<()> {
+        if self.keep(whole) {
+            return Ok(());
+        }
         self.clear();
         match self.format {
             Format::Table => {
                 let table = table(&self.clock);
                 if table.is_empty() {
-                    self.say("nothing to show");
+                    self.nothing(table.what());
                     return Ok(());
                 }
                 write!(self.data, "{}", table.render(self.headers))?;

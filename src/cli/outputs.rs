@@ -54,10 +54,13 @@ fn last_lines(bytes: &[u8], lines: usize) -> &[u8] {
 pub async fn output(id: &str, choice: OutputChoice, context: &mut CliContext) -> CommandResult {
     let query = choice.query(&context.freshness());
     let (bytes, cut) = kept(id, &query, context.client()?).await?;
-    if let Some(cut) = cut {
-        context.out.say(&cut);
+    let bytes = choice.cut(&bytes);
+    match cut {
+        Some(cut) => context.out.say(&cut),
+        None if bytes.is_empty() && context.out.for_people() => context.out.nothing("output"),
+        None => {}
     }
-    context.out.printed(choice.cut(&bytes))?;
+    context.out.printed(bytes)?;
     Ok(Exit::Ok)
 }
 

@@ -172,7 +172,7 @@ fn print(
         let zone = schedule.timezone.as_deref().unwrap_or(clock.zone());
         let there = LocalClock::new(zone, clock.now());
         let local = if there.zone() == clock.zone() { "LOCAL" } else { "THERE" };
-        let mut table = Table::new(&[local, "UTC", "IN", "NOTE"]);
+        let mut table = Table::new("ticks", &[local, "UTC", "IN", "NOTE"]);
         for tick in ticks {
             let note = tick.note.as_ref().map(ToString::to_string).unwrap_or_default();
             let distance = clock.distance(tick.at);

@@ -102,7 +102,7 @@ fn tell(list: AttentionList, context: &mut CliContext) -> CommandResult {
     }
     let each: Vec<Value> = list.items.iter().map(fetch::value).collect();
     context.out.many(&fetch::value(&list), &each, |_clock| {
-        let mut table = Table::new(&["WHAT", "NAME", "REASON", "LOOK FURTHER"]);
+        let mut table = Table::new("attention", &["WHAT", "NAME", "REASON", "LOOK FURTHER"]);
         for item in &list.items {
             let kind = item.kind.replace('_', " ");
             table.row([kind, item.name.clone(), item.reason.clone(), item.command.clone()]);

@@ -8,15 +8,23 @@ const CELL_MAX: usize = 60;
 /// Rows with a heading.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
+    /// What the rows are, in the plural.
+    what: &'static str,
     heading: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these columns.
+    /// A table of `what`, such as `tasks`, with these columns.
     #[must_use]
-    pub fn new(heading: &[&'static str]) -> Self {
-        Self { heading: heading.to_vec(), rows: Vec::new() }
+    pub fn new(what: &'static str, heading: &[&'static str]) -> Self {
+        Self { what, heading: heading.to_vec(), rows: Vec::new() }
+    }
+
+    /// What the rows are, in the plural.
+    #[must_use]
+    pub const fn what(&self) -> &'static str {
+        self.what
     }
 
     /// Adds a row. Each cell is shown on one line, and long cells are cut so that the other columns
@@ -117,17 +125,17 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let mut table = Table::new(&["NAME", "STATE", "NEXT"]);
+        let mut table = Table::new("tasks", &["NAME", "STATE", "NEXT"]);
         table.row(["a", "active", "12:00"].map(str::to_owned));
         table.row(["报表", "x\ny", ""].map(str::to_owned));
         assert_eq!(table.render(true), "NAME   STATE    NEXT\na      active   12:00\n报表   x y\n");
         assert_eq!(table.render(false), "a      active   12:00\n报表   x y\n");
-        assert_eq!(Table::new(&["A"]).render(false), "");
+        assert_eq!(Table::new("tasks", &["A"]).render(false), "");
     }
 
     #[test]
     fn long_cells_are_cut_but_for_the_last() {
-        let mut table = Table::new(&["NAME", "STATE", "OWNER"]);
+        let mut table = Table::new("tasks", &["NAME", "STATE", "OWNER"]);
         table.row(["x".repeat(200), "报".repeat(100), "y".repeat(100)]);
         table.row(["z".repeat(60), String::new(), String::new()]);
         let shown = [

@@ -167,7 +167,7 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult
         assert!(ended.stdout.is_empty(), "{line:?}: {ended:?}");
     }
     let nothing = terminal.good(&["ls"]).await?;
-    assert_eq!((nothing.stdout.as_str(), nothing.stderr.trim()), ("", "nothing to show"));
+    assert_eq!((nothing.stdout.as_str(), nothing.stderr.trim()), ("", "no tasks"));
     cluster.finish().await?;
     let nobody = terminal.types(&["ls"]).await?;
     assert_eq!(nobody.code, Some(3), "{nobody:?}");

@@ -28,15 +28,18 @@ pub(super) async fn run(
     }
     let values: Vec<Value> = rows.iter().map(fetch::value).collect();
     out.many(&Value::Array(values.clone()), &values, |_clock| {
-        let mut table = Table::new(&[
-            "IN FLIGHT",
-            "CLAIMS/S",
-            "P50 MS",
-            "P99 MS",
-            "FSYNCS/NODE",
-            "CLAIMS/ENTRY",
-            "ELECTIONS",
-        ]);
+        let mut table = Table::new(
+            "measurements",
+            &[
+                "IN FLIGHT",
+                "CLAIMS/S",
+                "P50 MS",
+                "P99 MS",
+                "FSYNCS/NODE",
+                "CLAIMS/ENTRY",
+                "ELECTIONS",
+            ],
+        );
         for row in &rows {
             table.row([
                 row.in_flight.to_string(),

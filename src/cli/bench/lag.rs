@@ -186,19 +186,22 @@ fn percentile(values: &mut [i64], part: f64) -> f64 {
 }
 
 fn table(row: &LagRow) -> Table {
-    let mut table = Table::new(&[
-        "DUE",
-        "STARTS",
-        "MISSED",
-        "DOUBLED",
-        "MIN MS",
-        "P50 MS",
-        "P99 MS",
-        "P99.9 MS",
-        "MAX MS",
-        "P99 FIRST 10 S",
-        "P99 LAST 10 S",
-    ]);
+    let mut table = Table::new(
+        "measurements",
+        &[
+            "DUE",
+            "STARTS",
+            "MISSED",
+            "DOUBLED",
+            "MIN MS",
+            "P50 MS",
+            "P99 MS",
+            "P99.9 MS",
+            "MAX MS",
+            "P99 FIRST 10 S",
+            "P99 LAST 10 S",
+        ],
+    );
     let millis = |millis: f64| format!("{millis:.2}");
     table.row([
         row.due.to_owned(),

@@ -66,14 +66,10 @@ pub(super) async fn run(
     });
     let rows = [row.clone()];
     out.many(&Value::Array(rows.to_vec()), &rows, |_clock| {
-        let mut table = Table::new(&[
-            "TASKS",
-            "ADDS/S",
-            "RSS MB",
-            "FAILOVER MS",
-            "RESTART MS",
-            "WITHOUT VERDICT",
-        ]);
+        let mut table = Table::new(
+            "measurements",
+            &["TASKS", "ADDS/S", "RSS MB", "FAILOVER MS", "RESTART MS", "WITHOUT VERDICT"],
+        );
         let failovers: Vec<String> = failover_ms.iter().map(|took| format!("{took:.0}")).collect();
         table.row([
             arguments.tasks.to_string(),

@@ -117,8 +117,10 @@ async fn list(context: &mut CliContext) -> CommandResult {
 /// The executors for people.
 #[must_use]
 fn table(executors: &[ExecutorView], clock: &LocalClock) -> Table {
-    let mut table =
-        Table::new(&["ID", "NAME", "STATUS", "RUNS", "WEIGHT", "TASKS", "URL", "LAST HEARTBEAT"]);
+    let mut table = Table::new(
+        "executors",
+        &["ID", "NAME", "STATUS", "RUNS", "WEIGHT", "TASKS", "URL", "LAST HEARTBEAT"],
+    );
     for executor in executors {
         let head = &executor.head;
         table.row([

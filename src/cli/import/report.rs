@@ -93,10 +93,13 @@ impl Import {
     }
 
     fn table(&self, clock: &LocalClock, dry_run: bool) -> Table {
-        let mut table = Table::new(match dry_run {
-            true => &["LINE", "NAME", "SCHEDULE", "ZONE", "USER", "NEXT", "COMMAND"],
-            false => &["LINE", "NAME", "RESULT", "SCHEDULE", "ZONE", "NEXT"],
-        });
+        let mut table = Table::new(
+            "lines",
+            match dry_run {
+                true => &["LINE", "NAME", "SCHEDULE", "ZONE", "USER", "NEXT", "COMMAND"],
+                false => &["LINE", "NAME", "RESULT", "SCHEDULE", "ZONE", "NEXT"],
+            },
+        );
         for item in &self.items {
             let prepared = &item.prepared;
             let (line, name) = (item.line.to_string(), item.name.clone());

@@ -123,8 +123,10 @@ fn shown(report: &SimulatedTask) -> Value {
 }
 
 fn table(reports: &[SimulatedTask], clock: &LocalClock) -> Table {
-    let mut table =
-        Table::new(&["NAME", "TICKS", "EXCLUDED", "FIRST", "LAST", "TAKES", "OVERLAPS", "AT ONCE"]);
+    let mut table = Table::new(
+        "tasks",
+        &["NAME", "TICKS", "EXCLUDED", "FIRST", "LAST", "TAKES", "OVERLAPS", "AT ONCE"],
+    );
     for report in reports {
         let at = |at: Option<crate::domain::time::Timestamp>| {
             at.map(|at| clock.short(at)).unwrap_or_default()

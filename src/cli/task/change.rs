@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
+use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::TypedReply;

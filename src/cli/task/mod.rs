@@ -2,9 +2,9 @@
 
 mod add;
 mod change;
-mod choose;
 mod definition;
 mod edit;
+mod follow;
 mod logs;
 mod options;
 mod read;
@@ -15,6 +15,7 @@ mod ticks;
 
 use clap::Subcommand;
 
+use super::choose::TasksArgs;
 use super::context::CliContext;
 use super::exit::CommandResult;
 use crate::domain::spec::check_name;
@@ -24,14 +25,14 @@ use crate::domain::spec::check_name;
 pub enum TaskCommand {
     /// Create a task
     Add(Box<add::AddArgs>),
-    /// Change some fields of a task; the others stay as they are
+    /// Change some fields of tasks; the others stay as they are
     Set(Box<set::TaskSetArgs>),
-    /// Change a task in an editor ($VISUAL, $EDITOR, or vi)
+    /// Change tasks in an editor ($VISUAL, $EDITOR, or vi)
     Edit(edit::EditArgs),
     /// List tasks
     #[command(visible_alias = "list")]
     Ls(read::TaskListArgs),
-    /// Show a task, an execution or a node
+    /// Show tasks, executions or nodes
     Show(read::TaskShowArgs),
     /// Run tasks once now; their schedules are unaffected
     Run(run::RunArgs),
@@ -40,22 +41,22 @@ pub enum TaskCommand {
     /// Cancel tasks: waiting executions end, and ticks are skipped until the tasks are resumed
     Cancel(change::CancelArgs),
     /// End pauses and cancellations
-    Resume(choose::TasksArgs),
+    Resume(TasksArgs),
     /// Delete tasks; their names and history stay (`cleanup` removes them)
     Delete(change::DeleteArgs),
     /// Bring deleted tasks back
-    Reuse(choose::TasksArgs),
+    Reuse(TasksArgs),
     /// Remove tasks with their history, and free their names
     Cleanup(change::CleanupArgs),
-    /// Show what a task's last executions, or one execution, printed
+    /// Show what the last executions of tasks, or single executions, printed
     Logs(logs::LogsArgs),
-    /// Show the next ticks of a task, or of all
+    /// Show the next ticks of tasks, or of all
     Next(ticks::NextArgs),
-    /// Show a task's past ticks and their outcome
+    /// Show the past ticks of tasks and their outcome
     Ticks(ticks::TicksArgs),
-    /// Say why a task fired or did not
+    /// Say why tasks fired or did not
     Why(ticks::WhyArgs),
-    /// Show statistics of a task, or of all: success rate, durations, lateness
+    /// Show statistics of tasks, or of all: success rate, durations, lateness
     Stats(stats::StatsArgs),
 }
 
@@ -64,7 +65,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
     match command {
         TaskCommand::Add(args) => add::run(*args, context).await,
         TaskCommand::Ls(args) => read::list(&args, context).await,
-        TaskCommand::Show(args) => read::show(&args.name, context).await,
+        TaskCommand::Show(args) => read::show(&args, context).await,
         TaskCommand::Set(args) => set::run(*args, context).await,
         TaskCommand::Edit(args) => edit::run(&args, context).await,
         TaskCommand::Run(args) => run::run(args, context).await,

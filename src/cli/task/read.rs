@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::choose::TasksArgs;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, ReplyKind, TypedReply, typed};
@@ -51,9 +52,13 @@ enum Sort {
 
 /// Options of `show`.
 #[derive(Debug, Args)]
+#[command(mut_arg("tasks", |tasks| tasks.help(
+    "Tasks, executions by their ids, or nodes; * and ? match any characters of a task's name, and \
+     must be quoted"
+)))]
 pub struct TaskShowArgs {
-    /// A task's name, an execution's id or a node's name
-    pub name: String,
+    #[command(flatten)]
+    tasks: TasksArgs,
 }
 
 /// Lists tasks, once or again and again.
@@ -84,7 +89,12 @@ async fn list_once(args: &TaskListArgs, context: &mut CliContext) -> CommandResu
         list.retain(|task| task.last_ended.as_ref().is_some_and(words::went_wrong));
     }
     context.out.many(&list.whole, &list.items, |clock| {
-        let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
+        let what = match (args.deleted, args.failing) {
+            (true, _) => "deleted tasks",
+            (false, true) => "failing tasks",
+            (false, false) => "tasks",
+        };
+        let mut table = Table::new(what, &["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
         for task in &list.says {
             table.row([
                 task.id.clone(),
@@ -107,8 +117,12 @@ fn last(task: &TaskView, clock: &LocalClock) -> String {
     format!("{} {}", last.status, clock.short(last.tick.unwrap_or(last.due).0))
 }
 
-/// Finds what has this name and shows it.
-pub async fn show(name: &str, context: &mut CliContext) -> CommandResult {
+/// Finds what has these names and shows it.
+pub async fn show(args: &TaskShowArgs, context: &mut CliContext) -> CommandResult {
+    args.tasks.show_each(context, show_one).await
+}
+
+async fn show_one(name: &str, context: &mut CliContext) -> CommandResult {
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(task) = find::<TaskView>(context, "tasks", name).await? {
         context.out.one(&task.body, |clock| describe(&task.says, clock))?;

@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::choose::{Chosen, LookAmong, TasksArgs};
 use super::pair;
+use crate::cli::choose::{Chosen, LookAmong, TasksArgs};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::typed;

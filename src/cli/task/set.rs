@@ -1,27 +1,35 @@
-//! `set`: changes some fields of a task by options and keeps the others.
+//! `set`: changes some fields of tasks by options and keeps the others.
 
 use clap::{Args, Command};
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::definition::FormerTask;
-use super::name;
 use super::options::DefinitionArgs;
+use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{TypedReply, typed};
 use crate::cli::local::LocalClock;
+use crate::cli::many;
 use crate::cli::words;
-use crate::client::{ClientError, if_match, path};
+use crate::client::{Client, ClientError, if_match, path};
 use crate::domain::spec;
-use crate::dto::{ChangeView, TaskBody, TaskChanged, TaskView};
+use crate::dto::{ChangeView, ItemView, TaskBody, TaskChanged, TaskView};
+
+/// Tasks that are changed at once.
+const AT_ONCE: usize = 8;
 
 /// Options of `set`.
 #[derive(Debug, Args)]
+#[command(mut_arg("task_labels", |labels| labels.long("with-label")))]
 pub struct TaskSetArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
+    #[command(flatten)]
+    tasks: TasksArgs,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     definition: DefinitionArgs,
     /// Remove a variable from the environment of the command
@@ -53,6 +61,11 @@ impl EditedTask {
     pub async fn read(name: &str, context: &mut CliContext) -> Result<Self, Failure> {
         let TypedReply { body, says, .. } =
             context.read::<TaskView>(&path(["tasks", name]), &[]).await?;
+        Self::of(name, &body, &says)
+    }
+
+    /// The task of an answer.
+    fn of(name: &str, body: &Value, says: &TaskView) -> Result<Self, Failure> {
         if says.state == "deleted" {
             let message = format!(
                 "task `{name}` is deleted; `punctual reuse {name}` brings it back (task_deleted)"
@@ -66,7 +79,7 @@ impl EditedTask {
             );
             return Err(Failure { exit: Exit::NotAccepted, message });
         };
-        let definition = spec::definition(&body);
+        let definition = spec::definition(body);
         Ok(Self { name: name.to_owned(), revision: says.revision, definition, body: known.clone() })
     }
 
@@ -75,11 +88,11 @@ impl EditedTask {
         &self,
         method: Method,
         body: &Value,
-        context: &CliContext,
+        client: &Client,
     ) -> Result<TypedReply<TaskChanged>, ClientError> {
         let path = path(["tasks", &self.name]);
         let headers = if_match(self.revision);
-        let reply = context.client()?.send(method, &path, &[], Some(body), &headers).await?;
+        let reply = client.send(method, &path, &[], Some(body), &headers).await?;
         match typed(&reply.body, Exit::Unknown) {
             Ok(says) => Ok(TypedReply { status: reply.status, body: reply.body, says }),
             Err(failure) => Err(ClientError::Unknown(failure.message)),
@@ -88,18 +101,71 @@ impl EditedTask {
 
     /// Prints the differences, one field per line.
     pub fn tell(&self, reply: &TypedReply<TaskChanged>, context: &mut CliContext) -> CommandResult {
-        let changes = ChangeView::between(&self.definition, &spec::definition(&reply.body));
+        let changes = |clock: &_| format!("{}: {}", self.name, self.changes(reply, clock));
+        context.out.one(&reply.body, changes)?;
         let task = reply.says.task.kept();
-        context.out.one(&reply.body, |clock| {
-            let did = if changes.is_empty() { UNCHANGED } else { "changed" };
-            let next = task.map(|task| words::next_tick(task, clock)).unwrap_or_default();
-            let lines = changes.iter().map(line).collect::<String>();
-            format!("{}: {did}{next}\n{lines}", self.name)
-        })?;
         for warning in task.into_iter().flat_map(|task| words::warnings(&task.warnings)) {
             context.out.say(&format!("warning: {warning}"));
         }
         Ok(Exit::Ok)
+    }
+
+    /// `changed, next tick in 3 s (12:00:05)`, and each difference on a line of its own.
+    fn changes(&self, reply: &TypedReply<TaskChanged>, clock: &LocalClock) -> String {
+        let changes = ChangeView::between(&self.definition, &spec::definition(&reply.body));
+        let did = if changes.is_empty() { UNCHANGED } else { "changed" };
+        let next = reply.says.task.kept().map(|task| words::next_tick(task, clock));
+        let lines = changes.iter().map(line).collect::<String>();
+        format!("{did}{}\n{lines}", next.unwrap_or_default()).trim_end().to_owned()
+    }
+
+    /// What became of the task as one of several, and what is told of it.
+    pub fn outcome(
+        &self,
+        sent: Result<TypedReply<TaskChanged>, ClientError>,
+        clock: &LocalClock,
+    ) -> TaskOutcome {
+        match sent {
+            Ok(reply) => {
+                let mut item = many::done(&self.name, reply.status, &reply.body);
+                let kept = reply.says.task.kept();
+                item.warnings = kept.map(|task| task.warnings.clone()).unwrap_or_default();
+                TaskOutcome { item, told: self.changes(&reply, clock) }
+            }
+            Err(ClientError::Refused(mut refusal)) if refusal.status == 412 => {
+                refusal.detail = "it changed meanwhile, and was left as it is now".to_owned();
+                TaskOutcome::of(many::undone(&self.name, ClientError::Refused(refusal)))
+            }
+            Err(error) => TaskOutcome::of(many::undone(&self.name, error)),
+        }
+    }
+}
+
+/// What became of one of several tasks that were changed.
+pub struct TaskOutcome {
+    /// For programs.
+    item: ItemView,
+    /// For people; empty if it was refused.
+    told: String,
+}
+
+impl TaskOutcome {
+    const fn of(item: ItemView) -> Self {
+        Self { item, told: String::new() }
+    }
+
+    /// Prints what became of several tasks.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn tell_all(all: Vec<Self>, done: &str, context: &mut CliContext) -> CommandResult {
+        let (items, told): (Vec<_>, Vec<_>) =
+            all.into_iter().map(|one| ((one.item.clone()), (one.item.name, one.told))).unzip();
+        let told = |item: &ItemView| {
+            let one = told.iter().find(|(name, _)| *name == item.name);
+            one.map(|(_, told)| told.clone()).unwrap_or_default()
+        };
+        many::tell(items, "tasks", done, told, context)
     }
 }
 
@@ -112,20 +178,28 @@ fn line(change: &ChangeView) -> String {
     format!("  {place}: {} → {}\n", words::value(&change.before), words::value(&change.after))
 }
 
-/// Changes some fields of a task.
+/// Changes some fields of tasks.
 pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
     if args.is_empty(context.out.clock()) {
         let message = format!("nothing is to be changed: give one of {}", TaskSetArgs::options());
         return Err(Failure::usage(message));
     }
-    let task = EditedTask::read(&args.name, context).await?;
-    let former = FormerTask { body: Some(&task.body), unset_env: &args.unset_env };
-    let fields = args.definition.fields(former, context.out.clock()).map_err(Failure::usage)?;
-    let mut patch = Value::Object(fields);
-    for field in &args.unset {
-        unset(&task.definition, field, &mut patch).map_err(Failure::usage)?;
-    }
-    match task.send(Method::PATCH, &patch, context).await {
+    let name = match args.tasks.choose(LookAmong::Present, context).await? {
+        Chosen::One(name) => name,
+        Chosen::Many(names) => {
+            confirm_many("change", &names, args.yes, context)?;
+            let (client, clock) = (context.client()?, context.out.clock());
+            let each = stream::iter(&names).map(|name| args.set_one(name, client, clock));
+            let all: Vec<TaskOutcome> = each.buffered(AT_ONCE).collect().await;
+            if all.iter().any(|one| one.item.status == 404) {
+                context.out.say("a command to run stands after `--`: punctual set NAME -- echo hi");
+            }
+            return TaskOutcome::tell_all(all, "set", context);
+        }
+    };
+    let task = EditedTask::read(&name, context).await?;
+    let patch = args.patch(&task, context.out.clock()).map_err(Failure::usage)?;
+    match task.send(Method::PATCH, &patch, context.client()?).await {
         Ok(reply) => task.tell(&reply, context),
         Err(ClientError::Refused(refusal)) if refusal.status == 412 => {
             let message = format!(
@@ -140,6 +214,37 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
 }
 
 impl TaskSetArgs {
+    /// What is sent to change the task.
+    fn patch(&self, task: &EditedTask, clock: &LocalClock) -> Result<Value, String> {
+        let former = FormerTask { body: Some(&task.body), unset_env: &self.unset_env };
+        let mut patch = Value::Object(self.definition.fields(former, clock)?);
+        for field in &self.unset {
+            unset(&task.definition, field, &mut patch)?;
+        }
+        Ok(patch)
+    }
+
+    /// Changes one of several tasks.
+    async fn set_one(&self, name: &str, client: &Client, clock: &LocalClock) -> TaskOutcome {
+        let body = match client.get(&path(["tasks", name]), &[]).await {
+            Ok(reply) => reply.body,
+            Err(error) => return TaskOutcome::of(many::undone(name, error)),
+        };
+        let task = typed::<TaskView>(&body, Exit::NotAccepted)
+            .and_then(|says| EditedTask::of(name, &body, &says))
+            .map_err(|failure| (failure.exit, failure.message));
+        let patched = task.and_then(|task| match self.patch(&task, clock) {
+            Ok(patch) => Ok((task, patch)),
+            Err(rule) => Err((Exit::Usage, rule)),
+        });
+        match patched {
+            Ok((task, patch)) => {
+                task.outcome(task.send(Method::PATCH, &patch, client).await, clock)
+            }
+            Err((exit, why)) => TaskOutcome::of(many::unsent(name, exit, why)),
+        }
+    }
+
     /// Whether no option requests a change.
     fn is_empty(&self, clock: &LocalClock) -> bool {
         // Options that require other settings of the task cause an error here. They count as a
@@ -152,7 +257,9 @@ impl TaskSetArgs {
     /// The options that change something, as typed.
     fn options() -> String {
         let command = Self::augment_args(Command::new("set"));
-        let long = command.get_arguments().filter_map(|argument| argument.get_long());
+        let changes =
+            |argument: &&clap::Arg| !["task_labels", "yes"].contains(&argument.get_id().as_str());
+        let long = command.get_arguments().filter(changes).filter_map(|one| one.get_long());
         let long: Vec<String> = long.map(|long| format!("--{long}")).collect();
         format!("{}, or a command after `--`", long.join(", "))
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::name;
+use crate::cli::choose::{TasksArgs, optional};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit};
 use crate::cli::local::{LocalClock, length};
@@ -15,10 +15,11 @@ use crate::dto::{Percentiles, StatsView, StreaksView};
 
 /// Options of `stats`.
 #[derive(Debug, Args)]
+#[command(mut_arg("tasks", optional))]
+#[command(after_help = "Without a name, the tasks that were removed are counted too.")]
 pub struct StatsArgs {
-    /// The task [default: all tasks, including removed ones]
-    #[arg(value_parser = name)]
-    name: Option<String>,
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// Number of days to list; 90 are kept
     #[arg(long, default_value_t = 7, value_name = "COUNT")]
     days: usize,
@@ -28,24 +29,28 @@ pub struct StatsArgs {
 
 /// Shows the statistics, once or repeatedly.
 pub async fn run(args: &StatsArgs, context: &mut CliContext) -> CommandResult {
-    let look = async |context: &mut CliContext| show(args, context).await;
+    let look = async |context: &mut CliContext| {
+        if args.tasks.is_empty() {
+            return show(&path(["executions", "stats"]), args.days, context).await;
+        }
+        let look = async |name: &str, context: &mut CliContext| {
+            show(&path(["tasks", name, "stats"]), args.days, context).await
+        };
+        args.tasks.show_each(context, look).await
+    };
     args.watch.repeat(context, look).await
 }
 
-async fn show(args: &StatsArgs, context: &mut CliContext) -> CommandResult {
-    let path = match &args.name {
-        Some(name) => path(["tasks", name, "stats"]),
-        None => path(["executions", "stats"]),
-    };
-    let reply = context.read::<StatsView>(&path, &[]).await?;
-    context.out.one(&reply.body, |clock| {
-        let days = days(&reply.says, args.days);
-        let mut summary = describe(&reply.says, clock);
-        if summary.is_empty() {
-            summary = "no tick has been decided, and no execution was made yet".to_owned();
-        }
-        if days.is_empty() { summary } else { format!("{summary}\n{}", days.render(true)) }
+async fn show(path: &str, most: usize, context: &mut CliContext) -> CommandResult {
+    let reply = context.read::<StatsView>(path, &[]).await?;
+    let summary = describe(&reply.says, context.out.clock());
+    context.out.one(&reply.body, |_clock| {
+        let days = days(&reply.says, most);
+        if days.is_empty() { summary.clone() } else { format!("{summary}\n{}", days.render(true)) }
     })?;
+    if summary.is_empty() && context.out.for_people() {
+        context.out.nothing("ticks or executions");
+    }
     Ok(Exit::Ok)
 }
 
@@ -98,18 +103,21 @@ fn percentiles(values: &Percentiles) -> String {
 
 /// The newest days, in ascending order.
 fn days(stats: &StatsView, most: usize) -> Table {
-    let mut table = Table::new(&[
-        "DATE (UTC)",
-        "FIRED",
-        "SKIPPED",
-        "MISSED",
-        "SUCCESS",
-        "FAILED",
-        "TIMEOUT",
-        "CANCELLED",
-        "LOST",
-        "RATE",
-    ]);
+    let mut table = Table::new(
+        "days",
+        &[
+            "DATE (UTC)",
+            "FIRED",
+            "SKIPPED",
+            "MISSED",
+            "SUCCESS",
+            "FAILED",
+            "TIMEOUT",
+            "CANCELLED",
+            "LOST",
+            "RATE",
+        ],
+    );
     let first = stats.days.len().saturating_sub(most);
     for day in stats.days.iter().skip(first) {
         let of = &day.totals;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::name;
+use crate::cli::choose::{TasksArgs, optional};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch;
@@ -16,26 +16,25 @@ use crate::dto::{
 
 /// Options of `next`.
 #[derive(Debug, Args)]
+#[command(mut_arg("tasks", optional))]
 pub struct NextArgs {
-    /// The task [default: all]
-    #[arg(value_parser = name)]
-    name: Option<String>,
-    /// Number of ticks, or of tasks
+    #[command(flatten)]
+    tasks: TasksArgs,
+    /// Number of ticks of each task; without a name, of tasks
     #[arg(short, default_value_t = 10, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
-    /// Show ticks of the task after this time [default: now]
-    #[arg(long, value_name = "TIME", requires = "name", allow_hyphen_values = true)]
+    /// Show ticks of the named tasks after this time [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
 }
 
 /// Options of `ticks`.
 #[derive(Debug, Args)]
 pub struct TicksArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
-    /// Number of ticks, the newest first
+    #[command(flatten)]
+    tasks: TasksArgs,
+    /// Number of ticks of each task, the newest first
     #[arg(short, default_value_t = 20, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
@@ -50,9 +49,8 @@ pub struct TicksArgs {
 /// Options of `why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// The time to explain, such as "1h ago" [default: the next tick]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
@@ -60,14 +58,24 @@ pub struct WhyArgs {
 
 /// Prints future ticks.
 pub async fn next(args: &NextArgs, context: &mut CliContext) -> CommandResult {
-    let Some(name) = &args.name else { return next_of_all(args.n, context).await };
+    if args.tasks.is_empty() {
+        if args.from.is_some() {
+            return Err(Failure::usage("--from needs the name of a task"));
+        }
+        return next_of_all(args.n, context).await;
+    }
     let mut query = vec![("n", args.n.to_string())];
     query.extend(moment("from", args.from.as_deref(), context)?);
+    let look = async |name: &str, context: &mut CliContext| next_of(name, &query, context).await;
+    args.tasks.show_each(context, look).await
+}
+
+async fn next_of(name: &str, query: &[(&str, String)], context: &mut CliContext) -> CommandResult {
     let path = path(["tasks", name, "next"]);
-    let reply = context.read::<NextView>(&path, &query).await?;
+    let reply = context.read::<NextView>(&path, query).await?;
     let items = fetch::page::<NextView>(&reply.body)?.items;
     context.out.many(&reply.body, &items, |clock| {
-        let mut table = Table::new(&["TICK", "IN", "UTC", "NOTE"]);
+        let mut table = Table::new("ticks to come", &["TICK", "IN", "UTC", "NOTE"]);
         for tick in &reply.says.items {
             let at = tick.at.0;
             table.row([clock.short(at), clock.distance(at), at.to_string(), note(tick)]);
@@ -103,7 +111,8 @@ async fn next_of_all(count: u32, context: &mut CliContext) -> CommandResult {
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let list = fetch::up_to::<TaskView>(context, &path(["tasks"]), &query, most).await?;
     context.out.many(&list.whole, &list.items, |clock| {
-        let mut table = Table::new(&["TICK", "IN", "NAME", "SCHEDULE", "OWNER"]);
+        let columns = ["TICK", "IN", "NAME", "SCHEDULE", "OWNER"];
+        let mut table = Table::new("ticks to come", &columns);
         for task in &list.says {
             let Some(at) = task.next_tick else { continue };
             table.row([
@@ -122,14 +131,25 @@ async fn next_of_all(count: u32, context: &mut CliContext) -> CommandResult {
 /// Prints settled ticks.
 pub async fn ticks(args: &TicksArgs, context: &mut CliContext) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let path = path(["tasks", &args.name, "ticks"]);
     let mut query = Vec::new();
     query.extend(moment("from", args.from.as_deref(), context)?);
     query.extend(moment("to", args.to.as_deref(), context)?);
-    let list = fetch::up_to::<TickView>(context, &path, &query, most).await?;
+    let look =
+        async |name: &str, context: &mut CliContext| ticks_of(name, &query, most, context).await;
+    args.tasks.show_each(context, look).await
+}
+
+async fn ticks_of(
+    name: &str,
+    query: &[(&str, String)],
+    most: usize,
+    context: &mut CliContext,
+) -> CommandResult {
+    let path = path(["tasks", name, "ticks"]);
+    let list = fetch::up_to::<TickView>(context, &path, query, most).await?;
     context.out.many(&list.whole, &list.items, |clock| {
         let columns = ["TICK", "VERDICT", "ENDED", "NODE", "REASON", "COUNT", "EXECUTION"];
-        let mut table = Table::new(&columns);
+        let mut table = Table::new("ticks", &columns);
         for tick in &list.says {
             table.row(match tick {
                 TickView::Fired(fired) => fired_row(fired, clock),
@@ -172,9 +192,12 @@ fn span_row(span: &SpanView, clock: &LocalClock) -> [String; 7] {
 pub async fn why(args: &WhyArgs, context: &mut CliContext) -> CommandResult {
     let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
     context.tolerate_stale();
-    let reply = context.read::<WhyView>(&path(["tasks", &args.name, "why"]), &query).await?;
-    context.out.one(&reply.body, |clock| explain(&reply.says, clock))?;
-    Ok(Exit::Ok)
+    let look = async |name: &str, context: &mut CliContext| {
+        let reply = context.read::<WhyView>(&path(["tasks", name, "why"]), &query).await?;
+        context.out.one(&reply.body, |clock| explain(&reply.says, clock))?;
+        Ok(Exit::Ok)
+    };
+    args.tasks.show_each(context, look).await
 }
 
 /// The catch-up policy, such as `last, within 1h`, and a general rule.

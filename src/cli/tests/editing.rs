@@ -114,6 +114,50 @@ async fn a_task_that_changed_meanwhile_is_left_and_the_text_kept() {
     remove(&kept(&failed));
 }
 
+/// Several tasks stand in one list; what has no change is not sent.
+#[tokio::test]
+async fn several_tasks_are_edited_at_once() {
+    let named = |name: &str| {
+        let mut task = hello();
+        (task["name"], task["id"]) = (json!(name), json!(name));
+        task
+    };
+    let answers = [
+        ("GET /tasks/a", 200, named("a")),
+        ("GET /tasks/b", 200, named("b")),
+        ("PUT /tasks/b", 200, named("b")),
+    ];
+    let last = "awk '/interval: \"5s\"/ && ++n == 2 {sub(/\"5s\"/, \"10s\")} {print}' \"$1\" \
+                > \"$1.new\" && mv \"$1.new\" \"$1\"";
+    let (_folder, command) = editor(last);
+    let done = ran(&["edit", "a", "b", "--visual", &command], &answers).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
+    let sent: Vec<&String> = done.asked.iter().filter(|asked| asked.starts_with("PUT")).collect();
+    assert_eq!(sent.len(), 1, "{:?}", done.asked);
+    let body = sent[0].strip_prefix("PUT /tasks/b if \"7\" ").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["schedule"]["interval"], "10s");
+    assert!(done.talk.ends_with("1 of 1 tasks changed\n"), "{}", done.talk);
+    for (script, said) in [
+        ("true", "2 tasks: nothing changed"),
+        ("sed -i 's/name: a/name: z/' \"$1\"", "item 1 of the list is `z`, which was not in it"),
+        ("sed -i 's/name: a/name: b/' \"$1\"", "`b` is in the list twice"),
+        ("echo '- name: b' > \"$1\"", "`a` is missing"),
+        ("echo '- schedule: {}' >> \"$1\"", "item 3 of the list has no name"),
+        ("echo 'a: 1' > \"$1\"", "must stay a list"),
+        (": > \"$1\"", "nothing changed"),
+    ] {
+        let (_folder, command) = editor(script);
+        let done = ran(&["edit", "a", "b", "--visual", &command], &answers).await;
+        assert!(done.talk.contains(said), "{script}: {}", done.talk);
+        assert_eq!(done.exit == Exit::Ok, said.contains("nothing changed"), "{script}");
+        assert!(done.asked.iter().all(|asked| asked.starts_with("GET ")), "{:?}", done.asked);
+        if done.exit != Exit::Ok {
+            remove(&kept(&done));
+        }
+    }
+}
+
 fn remove(path: &Path) {
     std::fs::remove_file(path).unwrap();
 }

@@ -25,6 +25,7 @@ mod editing;
 mod executors;
 mod many;
 mod reading;
+mod several;
 mod watching;
 mod writing;
 

@@ -113,7 +113,7 @@ async fn lists_are_tables_for_people_and_answers_for_programs() {
     assert_eq!(whole, json!({"items": [hello(), paused], "next_cursor": null}));
     let none = [("GET /tasks?deleted=true&limit=1000", 200, json!({"items": []}))];
     let none = ran(&["ls", "--deleted"], &none).await;
-    assert_eq!((none.data.as_str(), none.talk.as_str()), ("", "nothing to show\n"));
+    assert_eq!((none.data.as_str(), none.talk.as_str()), ("", "no deleted tasks\n"));
 }
 
 #[tokio::test]

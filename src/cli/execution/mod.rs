@@ -1,27 +1,22 @@
 //! Commands about executions.
 
+mod change;
+
 use clap::{Args, Subcommand};
-use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::context::CliContext;
-use super::exit::{CommandResult, Exit};
-use super::fetch;
-use super::local::LocalClock;
-use super::many;
-use super::outputs::{self, OutputChoice};
-use super::table::{Table, fields};
-use super::watch::WatchArgs;
-use super::words;
-use crate::client::path;
-use crate::dto::{
-    AttemptView, ChainedView, ExecutionChanged, ExecutionView, ItemView, ParentView, QueueView,
-    Rfc3339,
-};
+pub use self::change::{ExecutionsArgs, StopArgs, retry, stop};
 
-/// What is said of an execution that was asked to stop.
-const STOPPING: &str = "is being stopped";
+use crate::cli::context::CliContext;
+use crate::cli::exit::{CommandResult, Exit};
+use crate::cli::fetch;
+use crate::cli::local::LocalClock;
+use crate::cli::outputs::{self, OutputChoice};
+use crate::cli::table::{Table, fields};
+use crate::cli::watch::WatchArgs;
+use crate::cli::words;
+use crate::client::path;
+use crate::dto::{AttemptView, ChainedView, ExecutionView, ParentView, QueueView, Rfc3339};
 
 /// What can be done with executions.
 #[derive(Debug, Subcommand)]
@@ -31,12 +26,12 @@ pub enum ExecutionCommand {
     List(ExecutionListArgs),
     /// Show an execution
     Show(IdArgs),
-    /// Stop executions
-    Stop(IdsArgs),
-    /// Run again what ended executions did
-    Retry(IdsArgs),
-    /// Take failed executions off the list of failed ones
-    Dismiss(IdsArgs),
+    /// Stop executions; of a task, all that have not ended
+    Stop(StopArgs),
+    /// Run again what ended executions did; of a task, the newest that failed
+    Retry(ExecutionsArgs),
+    /// Take failed executions off the list of failed ones; of a task, all
+    Dismiss(ExecutionsArgs),
     /// Print what an execution printed
     Output(OutputArgs),
 }
@@ -47,14 +42,6 @@ pub struct IdArgs {
     /// The execution
     #[arg(value_parser = id)]
     id: String,
-}
-
-/// Executions and nothing else.
-#[derive(Debug, Args)]
-pub struct IdsArgs {
-    /// The executions
-    #[arg(value_name = "EXECUTION", required = true, value_parser = id)]
-    ids: Vec<String>,
 }
 
 /// Options of `failed`.
@@ -72,8 +59,8 @@ pub struct FailedArgs {
 /// What can be done with failed executions.
 #[derive(Debug, Subcommand)]
 pub enum FailedCommand {
-    /// Take failed executions off the list
-    Dismiss(IdsArgs),
+    /// Take failed executions off the list; of a task, all
+    Dismiss(ExecutionsArgs),
 }
 
 /// Options of `execution list`.
@@ -142,7 +129,7 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
         }
         ExecutionCommand::Stop(args) => stop(&args, context).await,
         ExecutionCommand::Retry(args) => retry(&args, context).await,
-        ExecutionCommand::Dismiss(args) => dismiss(&args, context).await,
+        ExecutionCommand::Dismiss(args) => change::dismiss(&args, context).await,
         ExecutionCommand::Output(args) => {
             let choice = OutputChoice { attempt: args.attempt, tail: args.tail };
             match args.follow {
@@ -153,61 +140,12 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
     }
 }
 
-/// Stops executions.
-pub async fn stop(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
-    change(args, (Method::POST, Some("stop")), STOPPING, context).await
-}
-
-/// Runs again what executions did.
-pub async fn retry(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
-    change(args, (Method::POST, Some("retry")), "tried again", context).await
-}
-
-async fn dismiss(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
-    change(args, (Method::DELETE, None), "dismissed", context).await
-}
-
 /// Lists or dismisses what failed.
 pub async fn failed(args: FailedArgs, context: &mut CliContext) -> CommandResult {
     match args.command {
-        Some(FailedCommand::Dismiss(args)) => dismiss(&args, context).await,
+        Some(FailedCommand::Dismiss(args)) => change::dismiss(&args, context).await,
         None => list(&[("failed", "true".to_owned())], args.n, context).await,
     }
-}
-
-/// Does something to each of some executions; of a single one the answer is shown as it came.
-async fn change(
-    args: &IdsArgs,
-    (method, verb): (Method, Option<&str>),
-    done: &str,
-    context: &mut CliContext,
-) -> CommandResult {
-    let path_to = |id: &str| path(["executions", id].into_iter().chain(verb));
-    if let [id] = args.ids.as_slice() {
-        let reply = context.send::<ExecutionChanged>(method, &path_to(id), &[], None).await?;
-        let said = as_execution(id, done, reply.says.execution.id());
-        context.out.one(&reply.body, |_clock| format!("execution {id}: {said}"))?;
-        return Ok(Exit::Ok);
-    }
-    let mut items = Vec::with_capacity(args.ids.len());
-    for id in &args.ids {
-        let sent = context.client()?.send(method.clone(), &path_to(id), &[], None, &[]).await;
-        let says = sent.as_ref().ok().map(|reply| ExecutionChanged::deserialize(&reply.body));
-        let made = says.and_then(Result::ok).map(|says| says.execution.id().to_owned());
-        let item = ItemView { execution_id: made, ..many::item(id, sent) };
-        items.push(item);
-    }
-    let good = |item: &ItemView| {
-        let id = item.name.as_str().unwrap_or_default();
-        as_execution(id, done, item.execution_id.as_deref().unwrap_or(id))
-    };
-    let all = if done == STOPPING { "asked to stop" } else { done };
-    many::tell(items, "executions", all, good, context)
-}
-
-/// What was done, and the execution that was made by it, if one was.
-fn as_execution(id: &str, done: &str, made: &str) -> String {
-    if made == id { done.to_owned() } else { format!("{done} as execution {made}") }
 }
 
 impl ExecutionListArgs {
@@ -226,11 +164,15 @@ impl ExecutionListArgs {
 }
 
 async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> CommandResult {
+    let failed = query.iter().any(|(key, _)| *key == "failed");
+    let what = if failed { "failed executions" } else { "executions" };
     let most = usize::try_from(n).unwrap_or(usize::MAX);
     let list = fetch::up_to::<ExecutionView>(context, &path(["executions"]), query, most).await?;
     context.out.many(&list.whole, &list.items, |clock| {
-        let mut table =
-            Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
+        let mut table = Table::new(
+            what,
+            &["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"],
+        );
         for execution in &list.says {
             table.row([
                 execution.id.clone(),

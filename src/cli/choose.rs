@@ -1,13 +1,14 @@
-//! Selects the tasks of a command: by names, patterns and labels.
+//! Selects the tasks of a command, by names, patterns and labels, and reads each of them.
 
 use std::collections::BTreeSet;
 
-use clap::Args;
+use clap::builder::Resettable;
+use clap::{Arg, Args, Id};
 
-use super::{name, pair};
-use crate::cli::context::CliContext;
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::fetch;
+use super::context::CliContext;
+use super::exit::{CommandResult, Exit, Failure};
+use super::fetch;
+use super::task::{name, pair};
 use crate::client::path;
 use crate::dto::TaskView;
 
@@ -18,11 +19,19 @@ const SHOWN: usize = 5;
 #[derive(Debug, Args)]
 pub struct TasksArgs {
     /// The tasks; * and ? match any characters, and must be quoted
-    #[arg(value_name = "NAME", value_parser = name_or_pattern, required_unless_present = "labels")]
-    names: Vec<String>,
+    #[arg(id = "tasks", value_name = "NAME", value_parser = name_or_pattern,
+          required_unless_present = "task_labels")]
+    pub names: Vec<String>,
     /// Select tasks with this label; without names, from all tasks
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
-    labels: Vec<(String, String)>,
+    #[arg(id = "task_labels", long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+}
+
+/// Makes the names of a [`TasksArgs`] optional: without any, the command is about all tasks.
+pub fn optional(names: Arg) -> Arg {
+    names
+        .required_unless_present(Resettable::<Id>::Reset)
+        .help("The tasks [default: all]; * and ? match any characters, and must be quoted")
 }
 
 /// Whether to search among existing tasks, those marked deleted, or both.
@@ -42,7 +51,59 @@ pub enum Chosen {
     Many(Vec<String>),
 }
 
+impl Chosen {
+    /// Reads and shows each of the tasks. A single name is shown as it is. Otherwise people see a
+    /// block under the name of each task, and programs one list. A name that is not found does not
+    /// hide the others.
+    ///
+    /// # Errors
+    /// Whatever is wrong with more than one name.
+    pub async fn show_each(
+        self,
+        context: &mut CliContext,
+        mut look: impl AsyncFnMut(&str, &mut CliContext) -> CommandResult,
+    ) -> CommandResult {
+        let names = match self {
+            Self::One(name) => return look(&name, context).await,
+            Self::Many(names) => names,
+        };
+        let mut worst = Exit::Ok;
+        context.out.begin_blocks();
+        for name in &names {
+            context.out.heading(name)?;
+            let exit = match look(name, context).await {
+                Err(failure) if failure.exit == Exit::Conflict => {
+                    context.out.say(&format!("error: {}", failure.message));
+                    failure.exit
+                }
+                looked => looked?,
+            };
+            worst = worst.worse(exit);
+        }
+        context.out.end_blocks()?;
+        Ok(worst)
+    }
+}
+
 impl TasksArgs {
+    /// Whether nothing is selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.labels.is_empty()
+    }
+
+    /// Reads and shows each of the tasks: see [`Chosen::show_each`].
+    ///
+    /// # Errors
+    /// Those of [`Self::choose`], and whatever is wrong with more than one name.
+    pub async fn show_each(
+        &self,
+        context: &mut CliContext,
+        look: impl AsyncFnMut(&str, &mut CliContext) -> CommandResult,
+    ) -> CommandResult {
+        self.choose(LookAmong::Present, context).await?.show_each(context, look).await
+    }
+
     /// The selected tasks. Names are taken as given; patterns and labels are looked up.
     ///
     /// # Errors
@@ -142,7 +203,9 @@ pub fn confirm_many(
     }
 }
 
-fn is_pattern(name: &str) -> bool {
+/// Whether a word is a pattern, and not a name.
+#[must_use]
+pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
