@@ -343,7 +343,7 @@ async fn what_a_removed_executor_has_is_lost_and_stopped() {
     let consensus = executors.rig.context.running.get().unwrap().consensus.clone();
     let accepted = |_got: &Got| {
         let state = consensus.replica().read();
-        let mut running = state.on_executor("e-1").filter_map(|(id, _)| state.execution(id));
+        let mut running = state.on_executors().filter_map(|(id, _)| state.execution(id));
         running.any(|(_, one)| one.attempt.as_ref().is_some_and(|it| it.accepted_at().is_some()))
     };
     executors.rig.until(&path, accepted).await;

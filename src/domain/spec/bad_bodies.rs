@@ -309,16 +309,6 @@ fn data_and_policies() {
         (with(json!({"timeout": true})), "/timeout", "wrong_type"),
         (with(json!({"timeout": "-5s"})), "/timeout", "invalid_duration"),
         (with(json!({"kill_grace": "99999999999999999999d"})), "/kill_grace", "invalid_duration"),
-        (
-            with(json!({"retry": {"delay": "99999999999999999999d"}})),
-            "/retry/delay",
-            "invalid_duration",
-        ),
-        (
-            with(json!({"retry": {"max_delay": "99999999999999999999h"}})),
-            "/retry/max_delay",
-            "invalid_duration",
-        ),
         (with(json!({"lost_after": "999ms"})), "/lost_after", "out_of_range"),
         (
             with(json!({"assignment": {"strategy": "random"}})),

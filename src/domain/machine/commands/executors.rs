@@ -39,11 +39,6 @@ impl State {
         self.in_flight.count(executor)
     }
 
-    /// The running attempts of an executor, with their tasks, the oldest execution first.
-    pub fn on_executor(&self, executor: &str) -> impl Iterator<Item = (ExecutionId, TaskKey)> {
-        self.in_flight.of(executor)
-    }
-
     /// The running attempts of all executors, with their tasks.
     pub fn on_executors(&self) -> impl Iterator<Item = (ExecutionId, TaskKey)> {
         self.in_flight.all()

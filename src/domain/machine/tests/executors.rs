@@ -250,7 +250,7 @@ pub(super) fn plausible_dispatch(
 /// The attempts that are counted are those that are there, each with its executor.
 pub(super) fn listed(state: &State) {
     let mut all: Vec<(ExecutionId, TaskKey)> = state.on_executors().collect();
-    let by_executor = state.executors().flat_map(|one| state.on_executor(&one.info.id));
+    let by_executor = state.executors().flat_map(|one| state.in_flight.of(&one.info.id));
     let mut each: Vec<(ExecutionId, TaskKey)> = by_executor.collect();
     all.sort_unstable();
     each.sort_unstable();
