@@ -11,6 +11,7 @@
 
 mod api;
 mod cluster;
+mod dev;
 mod events;
 mod executors;
 mod links;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use self::api::{Api, ApiAnswer, field, items, text};
 pub use self::cluster::{ClusterOptions, ProcessCluster};
+pub use self::dev::Dev;
 pub use self::events::{OpenStream, StreamedEvent};
 pub use self::executors::{ExecutorProcess, free_address};
 pub use self::links::Links;

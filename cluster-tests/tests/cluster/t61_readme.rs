@@ -5,10 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cluster_tests::{LIMIT, ProcessExit, TestResult, node_program, skipped, until};
+use cluster_tests::{Dev, LIMIT, ProcessExit, TestResult, node_program, skipped, until};
 use tokio::time::timeout;
-
-use crate::t65_first_day::Dev;
 
 const README: &str = include_str!("../../../README.md");
 /// Commands that other tests run, or that are too much for one: builds, and nodes and workers with

@@ -1,17 +1,22 @@
-//! The requests that the documents of other schedulers show, as they are typed.
+//! The requests that the documents of other schedulers show, as they are typed, against a fresh
+//! `punctual dev --port 8080`.
 //!
 //! The table has each `curl` line and each bare request of those documents, with its placeholders
-//! filled, in their order. Documents 000 and 001 show no requests: of 000 the body of a task is sent.
+//! filled and its URL quoted where a shell would take it apart. Documents 000 and 001 show no
+//! requests: of 000 the body of a task is sent.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 
-use cluster_tests::{Api, ClusterOptions, LIMIT, ProcessCluster, TestResult, skipped, until};
+use cluster_tests::{Dev, LIMIT, TestResult, skipped, until};
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// The node that the documents ask.
-const THERE: &str = "http://localhost:8080";
+/// The port of the node that the documents ask.
+const PORT: u16 = 8080;
+/// Where the table of the last run is.
+const TABLE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/curl-lines.txt");
 /// What is added to `curl`: no talk, no proxy, and the status behind the answer.
 const CURL: &str = "curl -sS --noproxy '*' -w '\\n%{http_code}' ";
 
@@ -22,7 +27,7 @@ struct CurlLine {
     wanted: LineAnswer,
 }
 
-/// A status, and the places in the body where there is a value.
+/// A status, and the places in the body where there is a value: any, or the text behind the `=`.
 type LineAnswer = (u16, &'static [&'static str]);
 
 const fn row(document: &'static str, line: &'static str, wanted: LineAnswer) -> CurlLine {
@@ -98,9 +103,9 @@ const LINES: &[CurlLine] = &[
             ],
         ),
     ),
-    // With an action of its own, so that it succeeds without an executor.
+    // Of no document: with an action of its own it succeeds without an executor.
     row(
-        "004",
+        "own",
         r#"curl -X PUT http://localhost:8080/api/v1/tasks/hourly_sync \
           -H "Content-Type: application/json" \
           -d '{
@@ -135,9 +140,9 @@ const LINES: &[CurlLine] = &[
           -H "Content-Type: application/json" \
           -d '{
             "status": "maintenance",
-            "reason": "upgrade"
+            "reason": "系统升级"
           }'"#,
-        (200, &["/message"]),
+        (200, &["/message=status updated"]),
     ),
     row(
         "004",
@@ -160,7 +165,15 @@ const LINES: &[CurlLine] = &[
     row(
         "004",
         "curl http://localhost:8080/api/v1/executors",
-        (200, &["/items/0/id", "/items/0/name", "/items/0/status", "/items/0/reason"]),
+        (
+            200,
+            &[
+                "/items/0/id=executor-001",
+                "/items/0/name=data-processor",
+                "/items/0/status=maintenance",
+                "/items/0/reason=系统升级",
+            ],
+        ),
     ),
     row(
         "003",
@@ -170,10 +183,10 @@ const LINES: &[CurlLine] = &[
             &[
                 "/code",
                 "/message",
-                "/data/2/id",
-                "/data/2/name",
-                "/data/2/next_run",
-                "/data/2/last_run",
+                "/data/3/id=hourly_sync",
+                "/data/3/name=hourly_sync",
+                "/data/3/next_run",
+                "/data/3/last_run",
             ],
         ),
     ),
@@ -269,11 +282,12 @@ const LINES: &[CurlLine] = &[
 ];
 
 /// Types a line; the status and the body of its answer.
-async fn types(api: &Api, line: &str) -> TestResult<(u16, Value)> {
-    let line = line.replace(THERE, api.base()).replacen("curl ", CURL, 1);
-    let mut shell = tokio::process::Command::new("/bin/sh");
-    shell.args(["-c", &line]).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(LIMIT, shell.output()).await??;
+async fn types(dev: &Dev, line: &str) -> TestResult<(u16, Value)> {
+    let mut typed = line.replacen("curl ", CURL, 1);
+    if dev.port != PORT {
+        typed = typed.replace(&format!(":{PORT}/"), &format!(":{}/", dev.port));
+    }
+    let output = timeout(LIMIT, dev.shell(&typed).output()).await??;
     if !output.status.success() {
         return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
@@ -284,14 +298,35 @@ async fn types(api: &Api, line: &str) -> TestResult<(u16, Value)> {
 
 /// Whether an answer is as its row says.
 fn check(row: &CurlLine, status: u16, body: &Value) -> TestResult<()> {
-    let said = || format!("{}: {}\n{status} {body}", row.document, row.line);
-    let has = |pointer: &&&str| body.pointer(pointer).is_some_and(|value| !value.is_null());
-    let (wanted, pointers) = row.wanted;
+    let has = |wanted: &str| match wanted.split_once('=') {
+        Some((pointer, text)) => body.pointer(pointer).and_then(Value::as_str) == Some(text),
+        None => body.pointer(wanted).is_some_and(|value| !value.is_null()),
+    };
+    let (wanted, places) = row.wanted;
     let missing = match wanted == status {
-        true => pointers.iter().find(|pointer| !has(pointer)).copied(),
+        true => places.iter().find(|place| !has(place)).copied(),
         false => Some("the status"),
     };
+    let said = || format!("{}: {}\n{status} {body}", row.document, row.line);
     missing.map_or(Ok(()), |missing| Err(format!("no {missing}: {}", said()).into()))
+}
+
+/// A line of the table: the document, the status, the line with its white space as one blank each.
+fn shown(row: &CurlLine, status: u16) -> String {
+    let line: Vec<&str> = row.line.split_whitespace().filter(|word| *word != "\\").collect();
+    format!("{} {status} {}", row.document, line.join(" "))
+}
+
+#[test]
+fn an_answer_that_is_not_as_documented_is_noticed() {
+    let row = row("", "", (200, &["/a", "/b=as told"]));
+    let answer = serde_json::json!({"a": 1, "b": "as told"});
+    assert!(check(&row, 200, &answer).is_ok());
+    assert!(check(&row, 201, &answer).is_err());
+    for wrong in [r#"{"a": null, "b": "as told"}"#, r#"{"a": 1, "b": "else"}"#, r#"{"a": 1}"#] {
+        let wrong: Value = serde_json::from_str(wrong).unwrap();
+        assert!(check(&row, 200, &wrong).is_err(), "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -299,22 +334,26 @@ async fn the_requests_of_other_schedulers_work_as_typed() -> TestResult<()> {
     if !Path::new("/usr/bin/curl").exists() {
         return skipped("curl is not installed");
     }
-    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
-    let api = cluster.api(1);
-    for row in LINES {
-        // What only reads is repeated: an execution takes a while to end.
-        if row.line.contains(" -X ") {
-            let (status, body) = types(&api, row.line).await?;
-            check(row, status, &body)?;
-            println!("{} {status} {}", row.document, row.line.lines().next().unwrap_or_default());
-            continue;
+    let dev = match Dev::start_apart().await? {
+        Some(dev) => dev,
+        None => {
+            let dev = Dev::start(1).await?;
+            println!("no network of its own: port {} in the place of {PORT}", dev.port);
+            dev
         }
-        let status = until(row.line, async || {
-            let (status, body) = types(&api, row.line).await?;
+    };
+    let mut table = String::new();
+    for row in LINES {
+        let typed = async || {
+            let (status, body) = types(&dev, row.line).await?;
             check(row, status, &body).map(|()| status)
-        })
-        .await?;
-        println!("{} {status} {}", row.document, row.line);
+        };
+        // What only reads is repeated: an execution takes a while to end.
+        let writes = row.line.contains(" -X ");
+        let status = if writes { typed().await? } else { until(row.line, typed).await? };
+        writeln!(table, "{}", shown(row, status))?;
     }
-    cluster.finish().await
+    print!("{table}");
+    fs::write(TABLE, table)?;
+    dev.stop().await
 }

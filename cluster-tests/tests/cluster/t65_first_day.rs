@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cluster_tests::{
-    Api, ClusterOptions, LIMIT, ProcessCluster, ProcessExit, TestResult, items, node_program,
+    ClusterOptions, Dev, LIMIT, ProcessCluster, ProcessExit, TestResult, items, node_program,
     piped, run, text, until,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -321,66 +321,6 @@ async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> Te
     cluster.finish().await
 }
 
-/// A running `dev`, on ports and in a folder of its own.
-pub struct Dev {
-    process: tokio::process::Child,
-    pub port: u16,
-    nodes: u16,
-    pub folder: tempfile::TempDir,
-}
-
-impl Dev {
-    /// Starts it, and waits until it has answered.
-    pub async fn start(nodes: u16) -> TestResult<Self> {
-        let folder = tempfile::tempdir()?;
-        let port = free_ports(nodes).await?;
-        let process = tokio::process::Command::new(node_program()?)
-            .args(["dev", "--nodes", &nodes.to_string(), "--port", &port.to_string(), "--data"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let dev = Self { process, port, nodes, folder };
-        dev.ready().await?;
-        Ok(dev)
-    }
-
-    /// Waits until all of its nodes are ready.
-    pub async fn ready(&self) -> TestResult<()> {
-        for node in 0..self.nodes {
-            let api = Api::new(format!("http://127.0.0.1:{}", self.port + node))?;
-            until("the cluster", async || api.ready().await).await?;
-        }
-        Ok(())
-    }
-
-    pub fn server(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Asks it to end, and waits for that.
-    pub async fn stop(mut self) -> TestResult<()> {
-        signal(self.pid()?, Signal::INT)?;
-        let ended = self.process.wait().await?;
-        if ended.success() { Ok(()) } else { Err(ended.to_string().into()) }
-    }
-
-    fn pid(&self) -> TestResult<u32> {
-        Ok(self.process.id().ok_or("it has ended")?)
-    }
-
-    /// The processes of its nodes.
-    fn children(&self) -> TestResult<Vec<String>> {
-        let pid = self.pid()?;
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-        assert_eq!(children.len(), usize::from(self.nodes), "{children:?}");
-        Ok(children)
-    }
-}
-
 async fn gone(processes: &[String]) -> TestResult<()> {
     until("the nodes to end", async || {
         let left = processes.iter().filter(|pid| runs(pid)).collect::<Vec<_>>();
@@ -397,7 +337,7 @@ async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> TestResult<()> {
     let paused =
         run(&["dev", "--port", &dev.port.to_string(), "--data", data, "pause", "n2"]).await?;
     assert_eq!(paused.code, Some(0), "{paused:?}");
-    signal(dev.pid()?, Signal::KILL)?;
+    dev.signal(Signal::KILL)?;
     dev.process.wait().await?;
     gone(&children).await
 }
@@ -416,14 +356,14 @@ async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> TestResult<(
     })
     .await?;
     // Its nodes wait for the execution to end.
-    signal(dev.pid()?, Signal::INT)?;
+    dev.signal(Signal::INT)?;
     while let Some(line) = lines.next_line().await? {
         if line.contains("once more ends it at once") {
             break;
         }
     }
     assert!(children.iter().any(|pid| runs(pid)), "it did not wait");
-    signal(dev.pid()?, Signal::INT)?;
+    dev.signal(Signal::INT)?;
     let ended = dev.process.wait().await?;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     gone(&children).await
@@ -434,17 +374,4 @@ fn runs(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = status.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
     state.is_some_and(|state| state != 'Z')
-}
-
-/// The first of the ports where so many nodes can listen for clients, and 1,000 below for peers.
-async fn free_ports(nodes: u16) -> TestResult<u16> {
-    until("free ports", async || {
-        let first = rand::random_range(12_000..30_000);
-        for port in first..first + nodes {
-            TcpListener::bind(("127.0.0.1", port)).await?;
-            TcpListener::bind(("127.0.0.1", port - 1_000)).await?;
-        }
-        Ok(first)
-    })
-    .await
 }
