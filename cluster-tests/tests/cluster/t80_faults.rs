@@ -206,19 +206,50 @@ fn missing(file: &str, name: &str) -> Option<String> {
     let Ok(source) = std::fs::read_to_string(root().join(&file)) else {
         return Some(format!("{file} is not there"));
     };
+    missing_in(&source, name).map(|why| format!("{file} {why}"))
+}
+
+/// Why a source has no such test, or, without a name, is no story.
+fn missing_in(source: &str, name: &str) -> Option<String> {
     if name.is_empty() {
         let plays = source.contains("\n----\n");
-        return (!plays).then(|| format!("{file} is no story"));
+        return (!plays).then(|| "is no story".to_owned());
     }
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let head = [format!("fn {name}("), format!("async fn {name}(")];
     let found = lines.iter().position(|line| head.iter().any(|head| line.starts_with(head)));
-    let Some(at) = found else { return Some(format!("{file} has no {name}")) };
-    let before = lines.get(at.saturating_sub(3)..at).unwrap_or_default();
-    let marked = |line: &&&str| line.starts_with("#[test") || line.starts_with("#[tokio::test");
-    let test =
-        before.iter().rev().take_while(|line| !line.starts_with('}')).any(|line| marked(&line));
-    (!test).then(|| format!("{name} in {file} is no test"))
+    let Some(at) = found else { return Some(format!("has no {name}")) };
+    let attributes = |line: &&&str| line.starts_with('#');
+    let before: Vec<&&str> = lines[..at].iter().rev().take_while(attributes).collect();
+    let marked = |mark: &str| before.iter().any(|line| line.starts_with(mark));
+    match marked("#[test]") || marked("#[tokio::test") {
+        true if marked("#[ignore") => Some(format!("has {name}, which nobody runs")),
+        true => None,
+        false => Some(format!("has {name}, which is no test")),
+    }
+}
+
+#[test]
+fn a_test_that_is_not_there_is_noticed() {
+    for (file, name) in [
+        (HERE, "a_test_that_is_nowhere"),
+        ("cluster-tests/tests/cluster/t00_nothing.rs", "each_fault_of_others_has_a_test"),
+        ("{STORIES}/00-nothing.txt", ""),
+        ("README.md", ""),
+    ] {
+        assert!(missing(file, name).is_some(), "{file} {name}");
+    }
+    let test = "#[tokio::test(start_paused = true)]\nasync fn one() {}";
+    assert_eq!(missing_in(test, "one"), None);
+    for (source, name) in [
+        (test, "on"),
+        ("fn helper() {}\n#[test]\nfn one() {}", "helper"),
+        ("#[test]\nfn one() {}\nfn helper() {}", "helper"),
+        ("#[test]\n#[ignore = \"slow\"]\nfn one() {}", "one"),
+        ("#[test]\n// fn one() {}\nfn other() {}", "one"),
+    ] {
+        assert!(missing_in(source, name).is_some(), "{name} in {source}");
+    }
 }
 
 #[test]
@@ -230,8 +261,6 @@ fn each_fault_of_others_has_a_test() {
         wrong.extend(missing.map(|what| format!("{number}: {what}")));
     }
     assert_eq!(wrong, Vec::<String>::new());
-    assert!(missing(HERE, "a_test_that_is_not_there").is_some());
-    assert!(missing(HERE, "missing").is_some(), "it is no test");
     assert!(FAULTS.is_sorted_by(|one, next| one.number < next.number), "each once, in order");
 }
 
