@@ -15,6 +15,7 @@ mod dev;
 mod events;
 mod executors;
 mod links;
+pub mod loads;
 mod process;
 mod programs;
 pub mod scenarios;

@@ -1,29 +1,43 @@
-//! Five executors under kills of nodes and executors: a good one, a slow one, one that is killed, one
-//! that lies, one that cannot be reached. No execution is stuck, what may run once runs once at most,
-//! and what is to run at least once does.
+//! Five executors under kills of nodes and executors: a good one, of which there are two, a slow one,
+//! one that is killed, one that lies, one that cannot be reached. No execution is stuck, what may run
+//! once runs once at most, what is to run at least once does, and of the two good ones the least loaded
+//! is chosen.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use cluster_tests::loads::{APPLIED_MS, ExecutorAttempt, LoadFigures, least_loaded};
 use cluster_tests::{
     Api, ClusterOptions, ExecutorProcess, ProcessCluster, TestResult, field, free_address, items,
-    node_program, text, until, witness_program,
+    node_program, now_ms, text, until, witness_program,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 /// How long, unless `PUNCTUAL_EXECUTOR_SECONDS` says otherwise.
-const SECONDS: u64 = 45;
+const SECONDS: u64 = 60;
 /// Between two kills.
 const KILL_EVERY: Duration = Duration::from_secs(4);
 /// What was killed is away so long.
 const AWAY: Duration = Duration::from_millis(1_500);
+/// The good executors, with their weights.
+const GOOD: [(&str, i64); 2] = [("good-1", 1), ("good-2", 1)];
+/// Their commands take no time, but every other one of this task takes as long as several ticks.
+const UNEVEN: &str = "case $PUNCTUAL_TASK$PUNCTUAL_TICK in uneven*.[0-4]??Z) sleep 4 ;; esac";
+/// After a node was killed, others may not have applied what it has for so long, in milliseconds.
+const TAKEOVER_MS: i64 = 3_000;
+/// Whoever was seen offline may have been so for so long around it, in milliseconds.
+const OFFLINE_MS: i64 = 2_000;
+/// Between two looks at who is offline.
+const LOOK: Duration = Duration::from_millis(250);
 
 const SETTINGS: &str = "[executors]\ndispatch_wait = \"3s\"\n\
     health_check = { interval = \"1s\", timeout = \"1s\", failure_threshold = 2, \
@@ -34,31 +48,28 @@ fn seconds() -> u64 {
     given.and_then(|given| given.parse().ok()).unwrap_or(SECONDS)
 }
 
-/// Starts a worker whose only command notes each start in a file, and takes `pause` seconds.
+/// Starts a worker whose only command notes each start in a file, and goes on with a script.
 fn worker(
     cluster: &ProcessCluster,
     name: &str,
-    pause: &str,
+    id: &str,
+    script: &str,
     notes: &Path,
 ) -> TestResult<ExecutorProcess> {
-    let settings = cluster.folder().join(format!("{name}.toml"));
+    let settings = cluster.folder().join(format!("{id}.toml"));
     let witness = witness_program()?;
-    let script = format!("{} {}; sleep {pause}", witness.display(), notes.display());
+    let script = format!("{} {}; {script}", witness.display(), notes.display());
     fs::write(&settings, format!("[default]\nargv = [\"sh\", \"-c\", {script:?}]\ncwd = \"/\"\n"))?;
     let servers: Vec<String> =
         cluster.numbers().map(|node| cluster.api(node).base().to_owned()).collect();
-    let [settings, data] = [settings, cluster.folder().join(format!("{name}-data"))]
+    let [settings, data] = [settings, cluster.folder().join(format!("{id}-data"))]
         .map(|path| path.display().to_string());
     let (listen, servers) = (free_address()?.to_string(), servers.join(","));
     let arguments = [
-        "executor", "--server", &servers, "--name", name, "--id", name, "--listen", &listen,
+        "executor", "--server", &servers, "--name", name, "--id", id, "--listen", &listen,
         "--config", &settings, "--data", &data,
     ];
-    ExecutorProcess::start(
-        &node_program()?,
-        arguments,
-        cluster.folder().join(format!("{name}.log")),
-    )
+    ExecutorProcess::start(&node_program()?, arguments, cluster.folder().join(format!("{id}.log")))
 }
 
 /// An executor that is well, and lies: it answers with rubbish, accepts and is silent, calls back
@@ -109,10 +120,10 @@ async fn register(api: &Api, id: &str, address: SocketAddr) -> TestResult<()> {
     api.post("/api/v1/executors/register", &body).await.map(|_made| ())
 }
 
-/// Adds a task that ticks each second on one executor, at most once, and one that does at least
-/// once, whatever fails.
+/// Adds a task that ticks each second on executors of one name, at most once, and one that does at
+/// least once, whatever fails.
 async fn add(api: &Api, executor: &str, at_least_once: bool) -> TestResult<()> {
-    let action = json!({"executor": {"names": [executor]}});
+    let action = json!({"executor": {"names": [executor], "balance": "least_loaded"}});
     let mut task = json!({"name": format!("once-{executor}"), "schedule": {"interval": "1s"},
         "action": action, "timeout": "5s", "lost_after": "2s", "catch_up": {"policy": "all"},
         "keep": {"executions": 10_000}});
@@ -123,7 +134,55 @@ async fn add(api: &Api, executor: &str, at_least_once: bool) -> TestResult<()> {
         task["retry"] = json!({"max_retry": 100, "delay": "500ms", "backoff": "fixed"});
         api.post("/api/v1/tasks", &task).await?;
     }
+    if executor == "good" {
+        task["name"] = json!("uneven-good");
+        task["schedule"] = json!({"interval": "500ms"});
+        task["timeout"] = json!("30s");
+        api.post("/api/v1/tasks", &task).await?;
+    }
     Ok(())
+}
+
+/// Notes when which executor was seen offline, for as long as the test lasts.
+fn watch_offline(apis: Vec<Api>) -> Arc<Mutex<Vec<(i64, String)>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        for api in apis.iter().cycle() {
+            let list = api.get("/api/v1/executors?consistency=stale").await.unwrap_or_default();
+            let offline = items(&list).iter().filter(|one| text(one, "status") != "online");
+            noted.lock().extend(offline.map(|one| (now_ms(), text(one, "id").to_owned())));
+            sleep(LOOK).await;
+        }
+    });
+    seen
+}
+
+/// Judges the choices among the good executors.
+fn judge(attempts: &[ExecutorAttempt], kills: &[i64], offline: &[(i64, String)]) -> LoadFigures {
+    let applied = |from: i64, to: i64| {
+        let mut around = (from - OFFLINE_MS)..(to + OFFLINE_MS);
+        let good = |id: &str| GOOD.iter().any(|(good, _)| *good == id);
+        if offline.iter().any(|(at, id)| good(id) && around.contains(at)) {
+            return None;
+        }
+        around.start = from - TAKEOVER_MS;
+        let killed = kills.iter().any(|at| around.contains(at));
+        Some(if killed { TAKEOVER_MS } else { APPLIED_MS })
+    };
+    least_loaded(attempts, &GOOD.into(), applied)
+}
+
+/// The same attempts, as if the good executors had been chosen in turn for each task.
+fn in_turn(mut attempts: Vec<ExecutorAttempt>) -> Vec<ExecutorAttempt> {
+    attempts.sort_by_key(|one| one.started);
+    let mut turns: BTreeMap<String, usize> = BTreeMap::new();
+    for one in attempts.iter_mut().filter(|one| one.executor.starts_with("good-")) {
+        let turn = turns.entry(one.task.clone()).or_default();
+        GOOD[*turn % GOOD.len()].0.clone_into(&mut one.executor);
+        *turn += 1;
+    }
+    attempts
 }
 
 /// How often each execution was started, by its id.
@@ -136,13 +195,14 @@ fn starts(notes: &Path) -> BTreeMap<String, usize> {
     starts
 }
 
-/// Kills nodes in turn, and one of the executors now and then, for so long.
+/// Kills nodes in turn, and one of the executors now and then, for so long; tells when nodes were.
 async fn kill(
     cluster: &mut ProcessCluster,
     victim: &mut ExecutorProcess,
     until: Instant,
-) -> TestResult<()> {
+) -> TestResult<Vec<i64>> {
     let mut round = 0_u8;
+    let mut kills = Vec::new();
     while Instant::now() < until {
         sleep(KILL_EVERY).await;
         if round % 2 == 1 {
@@ -151,14 +211,15 @@ async fn kill(
             victim.again()?;
         } else {
             let node = round / 2 % 3 + 1;
+            kills.push(now_ms());
             cluster.kill9(node)?;
             sleep(AWAY).await;
             cluster.start_node(node)?;
             cluster.ready(node).await?;
         }
-        round += 1;
+        round = (round + 1) % 6;
     }
-    Ok(())
+    Ok(kills)
 }
 
 #[tokio::test]
@@ -167,14 +228,15 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, options).await?;
     let api = cluster.api(1);
     let notes = cluster.folder().join("notes");
-    let _good = worker(&cluster, "good", "0", &notes)?;
-    let _slow = worker(&cluster, "slow", "2", &notes)?;
-    let mut crashing = worker(&cluster, "crashing", "0.3", &notes)?;
+    let good = GOOD.iter().map(|(id, _)| worker(&cluster, "good", id, UNEVEN, &notes));
+    let _good: Vec<ExecutorProcess> = good.collect::<TestResult<_>>()?;
+    let _slow = worker(&cluster, "slow", "slow", "sleep 2", &notes)?;
+    let mut crashing = worker(&cluster, "crashing", "crashing", "sleep 0.3", &notes)?;
     register(&api, "lying", lying().await?).await?;
     register(&api, "unreachable", free_address()?).await?;
     until("all executors to register", async || {
         let list = api.get("/api/v1/executors").await?;
-        if items(&list).len() == 5 { Ok(()) } else { Err(format!("{list}").into()) }
+        if items(&list).len() == 6 { Ok(()) } else { Err(format!("{list}").into()) }
     })
     .await?;
     for executor in ["good", "slow", "crashing"] {
@@ -183,7 +245,9 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
     for executor in ["lying", "unreachable"] {
         add(&api, executor, false).await?;
     }
-    kill(&mut cluster, &mut crashing, Instant::now() + Duration::from_secs(seconds())).await?;
+    let offline = watch_offline(cluster.numbers().map(|node| cluster.api(node)).collect());
+    let end = Instant::now() + Duration::from_secs(seconds());
+    let kills = kill(&mut cluster, &mut crashing, end).await?;
     cluster.all_ready().await?;
     let api = cluster.api(2);
     // No more ticks; what waits and runs goes on to its end.
@@ -209,9 +273,11 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
     .await?;
 
     let starts = starts(&notes);
+    let mut attempts = Vec::new();
     let mut ends: BTreeMap<(String, String), usize> = BTreeMap::new();
     for task in &tasks {
         for one in api.all(&format!("/api/v1/tasks/{task}/executions")).await? {
+            attempts.extend(ExecutorAttempt::all_of(&one)?);
             let (id, status) = (text(&one, "id"), text(&one, "status"));
             *ends.entry((task.clone(), status.to_owned())).or_default() += 1;
             let started = starts.get(id).copied().unwrap_or(0);
@@ -226,7 +292,11 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
             }
         }
     }
-    println!("{ends:?}");
+    let loads = judge(&attempts, &kills, &offline.lock());
+    println!("{ends:?}\n{} kills of nodes; the least loaded: {loads:?}", kills.len());
+    assert_eq!(loads.wrong, Vec::<String>::new());
+    let dealt = judge(&in_turn(attempts), &kills, &offline.lock());
+    assert!(loads.judged > 20 && !dealt.wrong.is_empty(), "the judge has no teeth: {loads:?}");
     let count = |task: &str, status: &str| {
         ends.get(&(task.to_owned(), status.to_owned())).copied().unwrap_or(0)
     };
