@@ -14,6 +14,7 @@ mod cluster;
 mod dev;
 mod events;
 mod executors;
+pub mod lines;
 mod links;
 pub mod loads;
 mod process;

@@ -13,6 +13,7 @@ mod t24_output;
 mod t25_silence;
 mod t26_executor_faults;
 mod t26_interrupted;
+mod t27_rolling_restart;
 mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;

@@ -1,57 +1,9 @@
 //! Execution modes and concurrency groups across failovers.
 
-use std::collections::BTreeMap;
-
+use cluster_tests::lines::{most_at_once, started};
 use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
-use punctual::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
-
-/// An execution that has started, as the cluster reports it.
-#[derive(Clone, Debug)]
-struct StartedExecution {
-    id: String,
-    tick: String,
-    /// Milliseconds since 1970.
-    from: i64,
-    to: i64,
-}
-
-/// The executions of tasks that have started and ended, by fence.
-async fn started(api: &Api, tasks: &[String]) -> TestResult<Vec<StartedExecution>> {
-    let millis = |one: &Value, name: &str| -> TestResult<i64> {
-        Ok(Timestamp::parse(text(one, name))?.millis())
-    };
-    let mut all = BTreeMap::new();
-    for task in tasks {
-        for one in api.all(&format!("/api/v1/tasks/{task}/executions")).await? {
-            let (Some(fence), Some(_)) =
-                (field(&one, "fence").as_u64(), field(&one, "end_time").as_str())
-            else {
-                continue;
-            };
-            let (id, tick) = (text(&one, "id").to_owned(), text(&one, "tick").to_owned());
-            let to = millis(&one, "end_time")?;
-            // No node reported the start of a lost one. It held its place until its end.
-            let from = millis(&one, "start_time").unwrap_or(to - 1);
-            all.insert(fence, StartedExecution { id, tick, from, to });
-        }
-    }
-    Ok(all.into_values().collect())
-}
-
-/// Each node reports start and end by its own view of cluster time. Two views differ by less than
-/// this, in milliseconds. It is much less than the duration of an action of these tests.
-const VIEWS_MS: i64 = 200;
-
-/// The maximum number of these that ran at the same time.
-fn most_at_once(all: &[StartedExecution]) -> usize {
-    let at = |instant: i64| {
-        let runs = |one: &&StartedExecution| one.from <= instant && instant + VIEWS_MS < one.to;
-        all.iter().filter(runs).count()
-    };
-    all.iter().map(|one| at(one.from)).max().unwrap_or(0)
-}
 
 async fn add(api: &Api, task: Value) -> TestResult<()> {
     api.post("/api/v1/tasks", &task).await.map(|_made| ())
