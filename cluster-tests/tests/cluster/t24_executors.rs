@@ -261,13 +261,26 @@ async fn a_worker_stops_what_it_is_told_to_and_believes_signed_requests_only() -
     cluster.finish().await
 }
 
-/// An executor that accepts everything and never calls back; the bodies that it was given.
-async fn accepting() -> TestResult<(SocketAddr, Arc<Mutex<Vec<Value>>>)> {
-    let work = Arc::new(Mutex::new(Vec::new()));
+/// The bodies of the requests that an executor was given.
+type GivenBodies = Arc<Mutex<Vec<Value>>>;
+
+/// An executor that accepts everything and never calls back.
+async fn accepting() -> TestResult<(SocketAddr, GivenBodies)> {
+    answering(|_body| std::future::ready(StatusCode::ACCEPTED)).await
+}
+
+/// An executor that answers like this.
+async fn answering<A>(
+    answer: impl Fn(Value) -> A + Clone + Send + Sync + 'static,
+) -> TestResult<(SocketAddr, GivenBodies)>
+where
+    A: Future<Output = StatusCode> + Send + 'static,
+{
+    let work = GivenBodies::default();
     let take = Arc::clone(&work);
-    let execute = post(move |Json(body): Json<Value>| async move {
-        take.lock().push(body);
-        StatusCode::ACCEPTED
+    let execute = post(move |Json(body): Json<Value>| {
+        take.lock().push(body.clone());
+        answer(body)
     });
     let router = Router::new().route("/execute", execute);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -325,6 +338,64 @@ async fn the_least_loaded_executor_is_chosen() -> TestResult<()> {
     for shown in items(&list) {
         let own = load[text(shown, "id")].len();
         assert_eq!(field(shown, "in_flight"), &json!(own), "{list}");
+    }
+    cluster.finish().await
+}
+
+/// Waits until so many requests were given to an executor.
+async fn has(given: &GivenBodies, count: usize) -> TestResult<()> {
+    until(&format!("{count} requests"), async || match given.lock().len() {
+        now if now == count => Ok(()),
+        now => Err(format!("{now} requests").into()),
+    })
+    .await
+}
+
+/// An executor that does not answer holds nobody up, not even what it is given itself; also while its
+/// circuit is open, which only makes others be preferred.
+#[tokio::test]
+async fn an_executor_that_hangs_holds_up_no_other_dispatch() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let (hangs, hanging) = answering(|body| async move {
+        // What the first task gives it is refused at once, and never takes.
+        if text(&body, "task_name") == "refused" {
+            return StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        std::future::pending().await
+    })
+    .await?;
+    let (works, working) = accepting().await?;
+    for (id, address) in [("hangs", hangs), ("works", works)] {
+        let body = json!({"name": id, "instance_id": id, "capacity": 8,
+            "base_url": format!("http://{address}")});
+        api.post("/api/v1/executors/register", &body).await?;
+    }
+    for (name, executor) in [("refused", "hangs"), ("held", "hangs"), ("other", "works")] {
+        let task = json!({"name": name, "schedule": {"manual": true}, "timeout": "1h",
+            "action": {"executor": {"names": [executor]}}});
+        api.post("/api/v1/tasks", &task).await?;
+    }
+    // Closed, and then open: it opens after three failures in a row.
+    for (failures, held) in [(0, 3), (5, 6)] {
+        for _ in 0..failures {
+            let id = trigger(&api, "refused", json!({})).await?;
+            execution(&api, &id, "failed").await?;
+        }
+        for already in held - 3..held {
+            trigger(&api, "held", json!({})).await?;
+            trigger(&api, "other", json!({})).await?;
+            // All of them hang by now, and nothing has ended.
+            has(&hanging, failures + already + 1).await?;
+            has(&working, already + 1).await?;
+        }
+        let running = api.get("/api/v1/executions?task_id=held&status=running").await?;
+        assert_eq!(items(&running).len(), held, "{running}");
+    }
+    // It would wait for what hangs.
+    for one in api.all("/api/v1/executions?task_id=held").await? {
+        let stop = format!("/api/v1/executions/{}/stop", text(&one, "id"));
+        api.post(&stop, &json!({})).await?;
     }
     cluster.finish().await
 }
