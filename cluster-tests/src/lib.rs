@@ -22,6 +22,7 @@ mod programs;
 pub mod scenarios;
 mod small_disk;
 pub mod starts;
+mod tasks;
 mod wait;
 
 pub use self::api::{Api, ApiAnswer, field, items, text};
@@ -33,6 +34,7 @@ pub use self::links::Links;
 pub use self::process::{FileLimit, ProcessExit, piped, run};
 pub use self::programs::{example_program, node_program, witness_program};
 pub use self::small_disk::SmallDisk;
+pub use self::tasks::{noted, shell, with};
 pub use self::wait::{LIMIT, now_ms, until};
 
 /// The reason why a test cannot continue.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::BrokenPromises;
 use crate::starts::{self, TaskReport, WitnessLine};
-use crate::{Api, ProcessCluster, TestResult, items, now_ms, text, until, witness_program};
+use crate::{Api, ProcessCluster, TestResult, now_ms, text, until, witness_program};
 
 /// Interval of the tasks in milliseconds.
 const STEP_MS: i64 = 1_000;
@@ -180,16 +180,7 @@ async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()> {
 async fn quiet(api: &Api, names: &[String]) -> TestResult<()> {
     let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
     api.post("/api/v1/tasks/bulk", &pause).await?;
-    until("all executions to end", async || {
-        for status in ["pending", "running"] {
-            let page = api.get(&format!("/api/v1/executions?status={status}&limit=1")).await?;
-            if let Some(one) = items(&page).first() {
-                return Err(format!("{one}").into());
-            }
-        }
-        Ok(())
-    })
-    .await
+    api.all_ended().await
 }
 
 async fn stories(api: &Api, names: &[String]) -> TestResult<BTreeMap<String, TaskReport>> {

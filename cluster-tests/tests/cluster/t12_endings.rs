@@ -1,16 +1,13 @@
 //! How tasks end on every node: with their first tick, with a run, by a cancellation. Also across a
 //! restart.
 
-use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, items, text, until, with};
 use serde_json::{Value, json};
 
 fn task(name: &str, schedule: Value, more: Value) -> Value {
-    let mut task = json!({"name": name, "schedule": schedule,
+    let task = json!({"name": name, "schedule": schedule,
         "action": {"shell": {"argv": ["echo", "hi"]}}});
-    if let (Some(fields), Value::Object(more)) = (task.as_object_mut(), more) {
-        fields.extend(more);
-    }
-    task
+    with(task, more)
 }
 
 /// Waits until a node reports this state of a task. `null`: there is no such task.

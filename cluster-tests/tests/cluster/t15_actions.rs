@@ -12,25 +12,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Triggers a task and returns its execution when it has ended.
 async fn run_once(api: &Api, name: &str) -> TestResult<Value> {
-    let made = api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
-    ended(api, text(&made, "id")).await
+    let id = api.trigger(name, &json!({})).await?;
+    ended(api, &id).await
 }
 
 async fn ended(api: &Api, id: &str) -> TestResult<Value> {
-    let path = format!("/api/v1/executions/{id}");
-    until("the execution to end", async || {
-        let execution = api.get(&path).await?;
-        match text(&execution, "status") {
-            "pending" | "running" => Err(format!("{execution}").into()),
-            _ => Ok(execution),
-        }
-    })
-    .await
+    api.execution_when(id, |one| !["pending", "running"].contains(&text(one, "status"))).await
 }
 
 async fn add(api: &Api, name: &str, action: Value) -> TestResult<()> {
     let task = json!({"name": name, "schedule": {"manual": true}, "action": action});
-    api.post("/api/v1/tasks", &task).await.map(|_made| ())
+    api.add(&task).await
 }
 
 #[tokio::test]

@@ -1,41 +1,16 @@
 //! Execution modes and concurrency groups across failovers.
 
 use cluster_tests::lines::{most_at_once, started};
-use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, items, shell, text, until};
 use reqwest::Method;
-use serde_json::{Value, json};
-
-async fn add(api: &Api, task: Value) -> TestResult<()> {
-    api.post("/api/v1/tasks", &task).await.map(|_made| ())
-}
-
-async fn trigger(api: &Api, name: &str) -> TestResult<String> {
-    let made = api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
-    Ok(text(&made, "id").to_owned())
-}
-
-async fn status(api: &Api, id: &str, wanted: &str) -> TestResult<Value> {
-    until(&format!("execution {id} to be {wanted}"), async || {
-        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
-        match text(&execution, "status") == wanted {
-            true => Ok(execution),
-            false => Err(format!("{execution}").into()),
-        }
-    })
-    .await
-}
-
-fn shell(script: &str) -> Value {
-    json!({"shell": {"argv": ["sh", "-c", script]}})
-}
+use serde_json::json;
 
 #[tokio::test]
 async fn ticks_of_a_sequential_task_wait_in_order_while_its_owner_is_killed() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let api = cluster.api(1);
-    add(
-        &api,
-        json!({"name": "load", "schedule": {"interval": "500ms"}, "execution_mode": "sequential",
+    api.add(
+        &json!({"name": "load", "schedule": {"interval": "500ms"}, "execution_mode": "sequential",
             "queue_max": 20, "lost_after": "1s", "action": shell("sleep 1")}),
     )
     .await?;
@@ -75,12 +50,9 @@ async fn a_group_never_runs_more_than_its_limit_on_three_nodes() -> TestResult<(
     let api = cluster.api(1);
     let tasks: Vec<String> = (0..8).map(|at| format!("part-{at}")).collect();
     for task in &tasks {
-        add(
-            &api,
-            json!({"name": task, "schedule": {"manual": true}, "lost_after": "1s",
-                "concurrency": {"group": "db", "limit": 2}, "action": shell("sleep 0.5")}),
-        )
-        .await?;
+        api.add(&json!({"name": task, "schedule": {"manual": true}, "lost_after": "1s",
+                "concurrency": {"group": "db", "limit": 2}, "action": shell("sleep 0.5")}))
+            .await?;
     }
     for round in 0..2 {
         for task in &tasks {
@@ -113,25 +85,22 @@ async fn skip_refuses_and_replace_stops_what_runs() -> TestResult<()> {
     let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let api = cluster.api(1);
     for mode in ["skip", "replace"] {
-        add(
-            &api,
-            json!({"name": mode, "schedule": {"manual": true}, "execution_mode": mode,
-                "kill_grace": "1s", "action": shell("exec sleep 60")}),
-        )
-        .await?;
+        api.add(&json!({"name": mode, "schedule": {"manual": true}, "execution_mode": mode,
+                "kill_grace": "1s", "action": shell("exec sleep 60")}))
+            .await?;
     }
-    let first = trigger(&api, "skip").await?;
-    status(&api, &first, "running").await?;
-    let refused = trigger(&api, "skip").await.map_err(|error| error.to_string());
+    let first = api.trigger("skip", &json!({})).await?;
+    api.execution(&first, "running").await?;
+    let refused = api.trigger("skip", &json!({})).await.map_err(|error| error.to_string());
     assert!(refused.as_ref().is_err_and(|error| error.contains("overlap")), "{refused:?}");
 
-    let first = trigger(&api, "replace").await?;
-    status(&api, &first, "running").await?;
-    let second = trigger(&api, "replace").await?;
-    let third = trigger(&api, "replace").await?;
-    let displaced = status(&api, &second, "cancelled").await?;
+    let first = api.trigger("replace", &json!({})).await?;
+    api.execution(&first, "running").await?;
+    let second = api.trigger("replace", &json!({})).await?;
+    let third = api.trigger("replace", &json!({})).await?;
+    let displaced = api.execution(&second, "cancelled").await?;
     assert_eq!(field(&displaced, "attempt").as_u64(), Some(0), "{displaced}");
-    status(&api, &first, "cancelled").await?;
-    status(&api, &third, "running").await?;
+    api.execution(&first, "cancelled").await?;
+    api.execution(&third, "running").await?;
     cluster.finish().await
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
+use cluster_tests::{
+    Api, ClusterOptions, ProcessCluster, TestResult, field, items, noted, shell, text, until, with,
+};
 use serde_json::{Value, json};
 
 /// Adds a manual task whose script records its attempts in a file that all nodes share, and
@@ -10,27 +12,10 @@ use serde_json::{Value, json};
 async fn triggered(api: &Api, notes: &Path, script: &str, more: Value) -> TestResult<String> {
     let note = "echo $PUNCTUAL_ATTEMPT $PUNCTUAL_NODE $PUNCTUAL_FENCE $PUNCTUAL_IDEMPOTENCY_KEY";
     let script = format!("{note} >> {}; {script}", notes.display());
-    let mut task = json!({"name": "load", "schedule": {"manual": true}, "lost_after": "1s",
-        "action": {"shell": {"argv": ["sh", "-c", script]}}});
-    let fields = task.as_object_mut().ok_or("an object")?;
-    fields.extend(more.as_object().ok_or("an object")?.clone());
-    api.post("/api/v1/tasks", &task).await?;
-    let made = api.post("/api/v1/tasks/load/trigger", &json!({})).await?;
-    Ok(text(&made, "id").to_owned())
-}
-
-/// The recorded attempts: number, node, fence and key of each.
-fn noted(notes: &Path) -> Vec<Vec<String>> {
-    let notes = std::fs::read_to_string(notes).unwrap_or_default();
-    notes.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
-}
-
-async fn execution(api: &Api, id: &str, wanted: impl Fn(&Value) -> bool) -> TestResult<Value> {
-    until(&format!("execution {id}"), async || {
-        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
-        if wanted(&execution) { Ok(execution) } else { Err(format!("{execution}").into()) }
-    })
-    .await
+    let task = json!({"name": "load", "schedule": {"manual": true}, "lost_after": "1s",
+        "action": shell(&script)});
+    api.add(&with(task, more)).await?;
+    api.trigger("load", &json!({})).await
 }
 
 fn node(name: &str) -> TestResult<u8> {
@@ -59,13 +44,14 @@ async fn a_retry_outlives_the_node_that_failed() -> TestResult<()> {
     let script = "[ $PUNCTUAL_ATTEMPT = 2 ] || exit 7";
     let id = triggered(&cluster.api(1), &notes, script, retry).await?;
     let waits = |one: &Value| !field(one, "next_attempt_at").is_null();
-    let waits = execution(&cluster.api(1), &id, waits).await?;
+    let waits = cluster.api(1).execution_when(&id, waits).await?;
     assert_eq!((text(&waits, "status"), field(&waits, "exit_code")), ("pending", &json!(7)));
     let first = node(text(&waits, "node"))?;
     cluster.kill9(first)?;
     let api = cluster.api(if first == 1 { 2 } else { 1 });
-    let ended = execution(&api, &id, |one| text(one, "status") == "success").await?;
+    let ended = api.execution(&id, "success").await?;
     assert_eq!(outcomes(&ended), [("failed".to_owned(), false), ("success".to_owned(), false)]);
+    // Number, node, fence and key of each attempt.
     let noted = noted(&notes);
     let [one, two] = noted.as_slice() else { return Err(format!("{noted:?}").into()) };
     assert_eq!((&*one[0], &*two[0], &one[3]), ("1", "2", &two[3]), "{noted:?}");
@@ -90,8 +76,9 @@ async fn what_is_delivered_at_least_once_survives_its_node() -> TestResult<()> {
     let first = node(text(&runs, "node"))?;
     cluster.kill9(first)?;
     let api = cluster.api(if first == 1 { 2 } else { 1 });
-    let ended = execution(&api, &id, |one| text(one, "status") == "success").await?;
+    let ended = api.execution(&id, "success").await?;
     assert_eq!(outcomes(&ended), [("lost".to_owned(), true), ("success".to_owned(), false)]);
+    // Number, node, fence and key of each attempt.
     let noted = noted(&notes);
     let [one, two] = noted.as_slice() else { return Err(format!("{noted:?}").into()) };
     assert_eq!((&*one[0], &*two[0], &one[3]), ("1", "2", &two[3]), "{noted:?}");

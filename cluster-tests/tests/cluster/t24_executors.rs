@@ -30,49 +30,25 @@ async fn executor(api: &Api, id: &str, status: &str) -> TestResult<Value> {
     .await
 }
 
-async fn trigger(api: &Api, task: &str, parameters: Value) -> TestResult<String> {
-    let body = json!({ "parameters": parameters });
-    let made = api.post(&format!("/api/v1/tasks/{task}/trigger"), &body).await?;
-    Ok(text(&made, "id").to_owned())
-}
-
-/// Waits until an execution has a status.
-async fn execution(api: &Api, id: &str, status: &str) -> TestResult<Value> {
-    until(&format!("execution {id} to be {status}"), async || {
-        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
-        if text(&execution, "status") == status {
-            Ok(execution)
-        } else {
-            Err(format!("{execution}").into())
-        }
-    })
-    .await
-}
-
 /// Waits until an execution was given to an executor that accepted it.
 async fn given(api: &Api, id: &str) -> TestResult<Value> {
-    until(&format!("execution {id} to be given"), async || {
-        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
-        let given = field(&execution, "executor_id").is_string();
-        if given { Ok(execution) } else { Err(format!("{execution}").into()) }
-    })
-    .await
+    api.execution_when(id, |one| field(one, "executor_id").is_string()).await
 }
 
 /// Takes the example of one language through what it can do.
 async fn takes_part(api: &Api, language: &str) -> TestResult<()> {
     let id = format!("{language}-example-1");
     executor(api, &id, "online").await?;
-    let hello = trigger(api, &format!("{language}-hello"), json!({"who": "world"})).await?;
-    let done = execution(api, &hello, "success").await?;
+    let hello = api.trigger(&format!("{language}-hello"), &json!({"who": "world"})).await?;
+    let done = api.execution(&hello, "success").await?;
     assert_eq!(text(&done, "executor_id"), id);
     assert!(text(&done, "output_tail").contains("was carried out in"), "{done}");
     assert_eq!(done.pointer("/attempts/0/detail"), Some(&json!("hello world")), "{done}");
-    let sleep = trigger(api, &format!("{language}-sleep"), json!({"seconds": 600})).await?;
+    let sleep = api.trigger(&format!("{language}-sleep"), &json!({"seconds": 600})).await?;
     given(api, &sleep).await?;
     let stop = format!("/api/v1/executions/{sleep}/stop");
     api.send(Method::POST, &stop, None, None).await?;
-    execution(api, &sleep, "cancelled").await?;
+    api.execution(&sleep, "cancelled").await?;
     Ok(())
 }
 
@@ -164,14 +140,14 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
     let soon = json!({"lost_after": "1s"});
     let answer = api.send(Method::PATCH, "/api/v1/tasks/load", None, Some(&soon)).await?;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let failed = trigger(&api, "fail", json!({})).await?;
-    let failed = execution(&api, &failed, "failed").await?;
+    let failed = api.trigger("fail", &json!({})).await?;
+    let failed = api.execution(&failed, "failed").await?;
     assert!(text(&failed, "output_tail").starts_with("no\n"), "{failed}");
 
     // As many as both take together, and one more that waits.
     let mut ids = Vec::new();
     for number in 0..4 {
-        let id = trigger(&api, "load", json!({ "n": number })).await?;
+        let id = api.trigger("load", &json!({ "n": number })).await?;
         given(&api, &id).await?;
         ids.push(id);
     }
@@ -198,17 +174,17 @@ async fn workers_of_one_name_share_work_and_drain() -> TestResult<()> {
         .await?;
     }
     for id in &ids {
-        execution(&api, id, "running").await?;
+        api.execution(id, "running").await?;
     }
     fs::write(&go, "")?;
     for id in &ids {
-        let done = execution(&api, id, "success").await?;
+        let done = api.execution(id, "success").await?;
         let by = text(&done, "executor_id").to_owned();
         assert!(text(&done, "output_tail").starts_with(&by), "{done}");
     }
     assert!(first.ended().await?.success(), "{}", first.said());
-    let id = trigger(&api, "load", json!({ "n": 5 })).await?;
-    let done = execution(&api, &id, "success").await?;
+    let id = api.trigger("load", &json!({ "n": 5 })).await?;
+    let done = api.execution(&id, "success").await?;
     assert_eq!(text(&done, "executor_id"), "w-2");
     second.ask_to_end()?;
     assert!(second.ended().await?.success(), "{}", second.said());
@@ -237,21 +213,21 @@ async fn a_worker_stops_what_it_is_told_to_and_believes_signed_requests_only() -
     for id in ["told", "other"] {
         executor(&api, id, "online").await?;
     }
-    let short = trigger(&api, "told-short", json!({})).await?;
-    let done = execution(&api, &short, "success").await?;
+    let short = api.trigger("told-short", &json!({})).await?;
+    let done = api.execution(&short, "success").await?;
     assert_eq!(text(&done, "output_tail"), "hi\n", "{}", told.said());
-    let short = trigger(&api, "other-short", json!({})).await?;
-    let refused = execution(&api, &short, "failed").await?;
+    let short = api.trigger("other-short", &json!({})).await?;
+    let refused = api.execution(&short, "failed").await?;
     assert_eq!(field(&refused, "http_status"), 403, "{refused}");
 
-    let long = trigger(&api, "told-long", json!({})).await?;
+    let long = api.trigger("told-long", &json!({})).await?;
     let pid = until("the command to start", async || {
         let pid = fs::read_to_string(&pid_file)?;
         if pid.ends_with('\n') { Ok(pid.trim().to_owned()) } else { Err(pid.into()) }
     })
     .await?;
     api.send(Method::POST, &format!("/api/v1/executions/{long}/stop"), None, None).await?;
-    execution(&api, &long, "cancelled").await?;
+    api.execution(&long, "cancelled").await?;
     until("the command to be gone", async || {
         let there = Path::new("/proc").join(&pid).exists();
         if there { Err(told.said().into()) } else { Ok(()) }
@@ -311,7 +287,7 @@ async fn the_least_loaded_executor_is_chosen() -> TestResult<()> {
         let share =
             |(id, weight): &&(&str, u64)| (load[id].len() as u64 * 12 / weight, (*id).to_owned());
         let least = weights.iter().min_by_key(share).ok_or("an executor")?.0;
-        let id = trigger(&api, "load", json!({})).await?;
+        let id = api.trigger("load", &json!({})).await?;
         let execution_given = given(&api, &id).await?;
         assert_eq!(text(&execution_given, "executor_id"), least, "round {round}: {load:?}");
         load.get_mut(least).ok_or("an executor")?.push(id);
@@ -331,7 +307,7 @@ async fn the_least_loaded_executor_is_chosen() -> TestResult<()> {
             .await?;
             let path = url.strip_prefix(api.base()).ok_or("the node's own URL")?;
             api.post(path, &json!({"status": "success"})).await?;
-            execution(&api, &id, "success").await?;
+            api.execution(&id, "success").await?;
         }
     }
     let list = api.get("/api/v1/executors").await?;
@@ -379,12 +355,12 @@ async fn an_executor_that_hangs_holds_up_no_other_dispatch() -> TestResult<()> {
     // Closed, and then open: it opens after three failures in a row.
     for (failures, held) in [(0, 3), (5, 6)] {
         for _ in 0..failures {
-            let id = trigger(&api, "refused", json!({})).await?;
-            execution(&api, &id, "failed").await?;
+            let id = api.trigger("refused", &json!({})).await?;
+            api.execution(&id, "failed").await?;
         }
         for already in held - 3..held {
-            trigger(&api, "held", json!({})).await?;
-            trigger(&api, "other", json!({})).await?;
+            api.trigger("held", &json!({})).await?;
+            api.trigger("other", &json!({})).await?;
             // All of them hang by now, and nothing has ended.
             has(&hanging, failures + already + 1).await?;
             has(&working, already + 1).await?;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use cluster_tests::{
     Api, ClusterOptions, LIMIT, OpenStream, ProcessCluster, ProcessExit, TestResult, field,
-    node_program, run, text, until,
+    node_program, run, shell, text, until, with,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,14 +15,10 @@ use tokio::time::timeout;
 
 /// Adds a manual task of one node, and triggers it.
 async fn triggered(api: &Api, node: &str, script: &str, more: Value) -> TestResult<String> {
-    let mut task = json!({"name": "load", "schedule": {"manual": true},
-        "assignment": {"selector": {"node": node}},
-        "action": {"shell": {"argv": ["sh", "-c", script]}}});
-    let fields = task.as_object_mut().ok_or("an object")?;
-    fields.extend(more.as_object().ok_or("an object")?.clone());
-    api.post("/api/v1/tasks", &task).await?;
-    let made = api.post("/api/v1/tasks/load/trigger", &json!({})).await?;
-    Ok(text(&made, "id").to_owned())
+    let task = json!({"name": "load", "schedule": {"manual": true},
+        "assignment": {"selector": {"node": node}}, "action": shell(script)});
+    api.add(&with(task, more)).await?;
+    api.trigger("load", &json!({})).await
 }
 
 fn output_of(id: &str) -> String {

@@ -261,16 +261,7 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
         let answer = api.send(reqwest::Method::PATCH, &path, None, Some(&manual)).await?;
         assert!(answer.good(), "{answer:?}");
     }
-    until("every execution to end", async || {
-        for status in ["pending", "running"] {
-            let live = api.get(&format!("/api/v1/executions?status={status}&limit=3")).await?;
-            if !items(&live).is_empty() {
-                return Err(format!("{live}").into());
-            }
-        }
-        Ok(())
-    })
-    .await?;
+    api.all_ended().await?;
 
     let starts = starts(&notes);
     let mut attempts = Vec::new();

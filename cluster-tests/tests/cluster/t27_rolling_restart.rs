@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cluster_tests::lines::{most_at_once, started};
 use cluster_tests::{
-    Api, ClusterOptions, ProcessCluster, TestResult, field, items, skipped, text, until,
+    Api, ClusterOptions, ProcessCluster, TestResult, field, items, skipped, text, until, with,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,13 +43,10 @@ exit 99
 
 /// A task whose work takes so long, under one of these locks.
 fn task(folder: &Path, name: &str, pause: &str, locks: &str, more: Value) -> Value {
-    let mut task = json!({"name": name, "schedule": {"manual": true}, "kill_grace": "1s",
+    let task = json!({"name": name, "schedule": {"manual": true}, "kill_grace": "1s",
         "keep": {"executions": 10_000},
         "action": {"shell": {"argv": ["sh", "-c", WORK, "sh", folder, pause, locks]}}});
-    if let (Some(fields), Value::Object(more)) = (task.as_object_mut(), more) {
-        fields.extend(more);
-    }
-    task
+    with(task, more)
 }
 
 fn tasks(folder: &Path) -> Vec<Value> {
@@ -277,16 +274,7 @@ async fn a_rolling_restart_with_full_lines_keeps_limits_and_order_and_loses_noth
     let (mut accepted, ()) = tokio::try_join!(load.run(&ended), rolling)?;
     accepted.append(&mut own.accepted);
     let api = cluster.api(1);
-    until("all executions to end", async || {
-        for status in ["pending", "running"] {
-            let live = api.get(&format!("/api/v1/executions?status={status}&limit=1")).await?;
-            if !items(&live).is_empty() {
-                return Err(live.to_string().into());
-            }
-        }
-        Ok(())
-    })
-    .await?;
+    api.all_ended().await?;
 
     let counts = ends(&api, &accepted, &folder).await?;
     println!("{counts:?}");

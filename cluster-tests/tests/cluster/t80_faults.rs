@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
+use cluster_tests::{
+    Api, ClusterOptions, ProcessCluster, TestResult, field, items, noted, shell, text, until,
+};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A fault: its number, what goes wrong, and the tests (file, function) or stories (file alone) that
 /// would notice it.
@@ -264,16 +266,6 @@ fn each_fault_of_others_has_a_test() {
     assert!(FAULTS.is_sorted_by(|one, next| one.number < next.number), "each once, in order");
 }
 
-fn shell(script: &str) -> Value {
-    json!({"shell": {"argv": ["sh", "-c", script]}})
-}
-
-/// What the actions wrote, by line and word.
-fn noted(notes: &Path) -> Vec<Vec<String>> {
-    let notes = std::fs::read_to_string(notes).unwrap_or_default();
-    notes.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
-}
-
 async fn note(notes: &Path, wanted: impl Fn(&[Vec<String>]) -> bool) -> TestResult<()> {
     until("the notes of the actions", async || {
         let found = noted(notes);
@@ -285,28 +277,13 @@ async fn note(notes: &Path, wanted: impl Fn(&[Vec<String>]) -> bool) -> TestResu
 /// Stops the scheduler, and waits until nothing runs or waits any more.
 async fn quiet(api: &Api) -> TestResult<()> {
     api.post("/api/v1/scheduler/stop", &json!({})).await?;
-    for status in ["pending", "running"] {
-        until(&format!("nothing to be {status}"), async || {
-            let live = api.get(&format!("/api/v1/executions?status={status}")).await?;
-            if items(&live).is_empty() { Ok(()) } else { Err(format!("{live}").into()) }
-        })
-        .await?;
-    }
-    Ok(())
+    api.all_ended().await
 }
 
 /// How often a task's ticks fired, as a node has it.
 async fn fired(api: &Api, name: &str) -> TestResult<u64> {
     let task = api.get(&format!("/api/v1/tasks/{name}")).await?;
     Ok(field(field(&task, "totals"), "fired").as_u64().ok_or("a number")?)
-}
-
-async fn execution(api: &Api, id: &str, wanted: &str) -> TestResult<Value> {
-    until(&format!("execution {id} to be {wanted}"), async || {
-        let one = api.get(&format!("/api/v1/executions/{id}")).await?;
-        if text(&one, "status") == wanted { Ok(one) } else { Err(format!("{one}").into()) }
-    })
-    .await
 }
 
 #[tokio::test]
@@ -361,8 +338,8 @@ async fn single_runs_and_tasks_without_parameters_survive_a_kill() -> TestResult
 
     let after = api.get("/api/v1/tasks/later").await?;
     assert_eq!(text(&after, "next_tick"), text(&before, "next_tick"), "{after}");
-    let run = api.post("/api/v1/tasks/bare/trigger", &json!({})).await?;
-    execution(&api, text(&run, "id"), "success").await?;
+    let run = api.trigger("bare", &json!({})).await?;
+    api.execution(&run, "success").await?;
     let lost = until("the run to be lost", async || {
         let list = api.get("/api/v1/executions?task_id=once&status=lost").await?;
         items(&list).first().cloned().ok_or_else(|| "not yet".into())
@@ -372,7 +349,7 @@ async fn single_runs_and_tasks_without_parameters_survive_a_kill() -> TestResult
     assert_eq!((text(&once, "state"), noted(&notes).len()), ("failed", 1), "{once}");
     let retry = format!("/api/v1/executions/{}/retry", text(&lost, "id"));
     let again = api.post(&retry, &json!({})).await?;
-    execution(&api, text(&again, "id"), "success").await?;
+    api.execution(text(&again, "id"), "success").await?;
     assert_eq!(noted(&notes).len(), 2);
     // Each tick of the time without a node has its verdict.
     let ticks = until("ticks to be settled", async || {
@@ -398,9 +375,9 @@ async fn resumes_and_retries_that_are_repeated_fire_no_tick_twice() -> TestResul
     ] {
         api.post("/api/v1/tasks", &task).await?;
     }
-    let run = api.post("/api/v1/tasks/bad/trigger", &json!({})).await?;
-    execution(&api, text(&run, "id"), "failed").await?;
-    let retry = format!("/api/v1/executions/{}/retry", text(&run, "id"));
+    let run = api.trigger("bad", &json!({})).await?;
+    api.execution(&run, "failed").await?;
+    let retry = format!("/api/v1/executions/{run}/retry");
     for _ in 0..4 {
         for verb in ["pause", "resume", "resume"] {
             let answer = api
@@ -409,7 +386,7 @@ async fn resumes_and_retries_that_are_repeated_fire_no_tick_twice() -> TestResul
             assert!(answer.status < 500, "{answer:?}");
         }
         let again = api.post(&retry, &json!({})).await?;
-        execution(&api, text(&again, "id"), "failed").await?;
+        api.execution(text(&again, "id"), "failed").await?;
     }
     let seen = noted(&notes).len();
     note(&notes, |found| found.len() >= seen + 8).await?;
@@ -436,7 +413,7 @@ async fn work_of_a_node_that_is_cut_off_is_killed_and_the_node_goes_on() -> Test
         "action": shell(&script)});
     let first = cluster.api(1);
     first.post("/api/v1/tasks", &task).await?;
-    let run = first.post("/api/v1/tasks/long/trigger", &json!({})).await?;
+    let run = first.trigger("long", &json!({})).await?;
     note(&notes, |found| found.len() == 1 && found[0].len() == 2).await?;
     let [line] = &noted(&notes)[..] else { return Err("one start".into()) };
     let (process, node) = (line[0].clone(), line[1].trim_start_matches('n').parse::<u8>()?);
@@ -447,11 +424,11 @@ async fn work_of_a_node_that_is_cut_off_is_killed_and_the_node_goes_on() -> Test
     })
     .await?;
     let other = cluster.api(if node == 1 { 2 } else { 1 });
-    execution(&other, text(&run, "id"), "lost").await?;
+    other.execution(&run, "lost").await?;
     cluster.heal()?;
     // The process itself goes on, and takes its part again.
     cluster.all_ready().await?;
-    execution(&cluster.api(node), text(&run, "id"), "lost").await?;
+    cluster.api(node).execution(&run, "lost").await?;
     cluster.finish().await
 }
 
