@@ -17,9 +17,10 @@ use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Waits until an executor has a status.
+/// Waits until an executor has a status, and until the tasks that it declared are there: they are
+/// added one by one after it.
 async fn executor(api: &Api, id: &str, status: &str) -> TestResult<Value> {
-    until(&format!("executor {id} to be {status}"), async || {
+    let executor = until(&format!("executor {id} to be {status}"), async || {
         let executor = api.get(&format!("/api/v1/executors/{id}")).await?;
         if text(&executor, "status") == status {
             Ok(executor)
@@ -27,7 +28,12 @@ async fn executor(api: &Api, id: &str, status: &str) -> TestResult<Value> {
             Err(format!("{executor}").into())
         }
     })
-    .await
+    .await?;
+    for task in field(&executor, "tasks").as_array().into_iter().flatten() {
+        let path = format!("/api/v1/tasks/{}", task.as_str().ok_or("a name")?);
+        until("its task to be added", async || api.get(&path).await).await?;
+    }
+    Ok(executor)
 }
 
 /// Waits until an execution was given to an executor that accepted it.
