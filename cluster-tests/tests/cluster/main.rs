@@ -26,4 +26,6 @@ mod t65_first_day;
 mod t70_metrics;
 mod t71_log;
 mod t72_alerts;
+mod t73_configs;
+mod t74_compose;
 mod t80_faults;
