@@ -20,7 +20,7 @@ pub const VIEWS_MS: i64 = 200;
 
 /// An attempt on an executor, as the cluster reports it; times in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutorAttempt {
+pub struct ObservedLoad {
     /// The task.
     pub task: String,
     /// The executor that was chosen.
@@ -33,7 +33,7 @@ pub struct ExecutorAttempt {
     pub ended: Option<i64>,
 }
 
-impl ExecutorAttempt {
+impl ObservedLoad {
     /// The attempts of an execution, as the API shows it.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ pub struct LoadFigures {
 /// Judges each choice of the executors with these weights. `applied` tells how long before an instant
 /// what was older had been applied; none: an executor of them was not online then.
 pub fn least_loaded(
-    attempts: &[ExecutorAttempt],
+    attempts: &[ObservedLoad],
     weights: &BTreeMap<&str, i64>,
     applied: impl Fn(i64, i64) -> Option<i64>,
 ) -> LoadFigures {
@@ -94,12 +94,11 @@ pub fn least_loaded(
         let from = one.from - applied;
         let others = || attempts.iter().filter(|other| !std::ptr::eq(*other, one));
         let least = |id: &str| {
-            let surely = |other: &&ExecutorAttempt| other.executor == id && other.surely(from, to);
+            let surely = |other: &&ObservedLoad| other.executor == id && other.surely(from, to);
             i64::try_from(others().filter(surely).count()).unwrap_or(i64::MAX)
         };
         let most = |id: &str| {
-            let perhaps =
-                |other: &&ExecutorAttempt| other.executor == id && other.perhaps(from, to);
+            let perhaps = |other: &&ObservedLoad| other.executor == id && other.perhaps(from, to);
             i64::try_from(others().filter(perhaps).count()).unwrap_or(i64::MAX)
         };
         figures.judged += 1;
@@ -121,12 +120,12 @@ pub fn least_loaded(
 mod tests {
     use super::*;
 
-    fn attempt(executor: &str, from: i64, ended: i64) -> ExecutorAttempt {
+    fn attempt(executor: &str, from: i64, ended: i64) -> ObservedLoad {
         let (task, executor) = ("task".to_owned(), executor.to_owned());
-        ExecutorAttempt { task, executor, from, started: Some(from + 10), ended: Some(ended) }
+        ObservedLoad { task, executor, from, started: Some(from + 10), ended: Some(ended) }
     }
 
-    fn judged(weights: [(&str, i64); 2], attempts: &[ExecutorAttempt]) -> (usize, usize) {
+    fn judged(weights: [(&str, i64); 2], attempts: &[ObservedLoad]) -> (usize, usize) {
         let seen = least_loaded(attempts, &weights.into(), |_, _| Some(APPLIED_MS));
         (seen.judged, seen.wrong.len())
     }

@@ -67,21 +67,26 @@ impl Chosen {
             Self::One(name) => return look(&name, context).await,
             Self::Many(names) => names,
         };
-        let mut worst = Exit::Ok;
+        let mut worst = Ok(Exit::Ok);
         context.out.begin_blocks();
         for name in &names {
             context.out.heading(name)?;
             let exit = match look(name, context).await {
+                Ok(exit) => exit,
                 Err(failure) if failure.exit == Exit::Conflict => {
                     context.out.say(&format!("error: {}", failure.message));
                     failure.exit
                 }
-                looked => looked?,
+                Err(failure) => {
+                    worst = Err(failure);
+                    break;
+                }
             };
-            worst = worst.worse(exit);
+            worst = worst.map(|worst| worst.worse(exit));
         }
+        // What was read is shown, whatever came after it.
         context.out.end_blocks()?;
-        Ok(worst)
+        worst
     }
 }
 
@@ -177,7 +182,7 @@ impl TasksArgs {
     }
 }
 
-/// Asks for confirmation before something is removed from several tasks.
+/// Asks for confirmation before several tasks are changed.
 ///
 /// # Errors
 /// The answer is no, or the session is not interactive.

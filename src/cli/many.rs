@@ -1,4 +1,4 @@
-//! One command on several tasks: a line for each, and how many were done.
+//! One command on several tasks or executions: a line for each, and how many were done.
 
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -219,7 +219,8 @@ fn exit_of(item: &ItemView) -> Exit {
 fn refused(item: &ItemView) -> String {
     let detail = item.detail.as_deref().unwrap_or("refused");
     let code = item.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    let fields = item.errors.iter().flatten().map(|field| {
+    let told = |field: &&FieldError| detail.ends_with(&field.message);
+    let fields = item.errors.iter().flatten().filter(|field| !told(field)).map(|field| {
         let place = field.pointer.trim_start_matches('/').replace('/', ".");
         format!("; {place}: {}", field.message)
     });

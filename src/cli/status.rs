@@ -153,7 +153,12 @@ fn of_task(task: &TaskView, now: Timestamp, clock: &LocalClock) -> Option<Attent
     if let Some(last) = &task.last_execution
         && let Some(reason) = stuck(task, last, now, clock)
     {
-        return Some(found("stuck", reason, format!("punctual show {}", last.id)));
+        let look = match (last.status == "pending", last.tick) {
+            (false, _) => format!("punctual show {}", last.id),
+            (true, None) => format!("punctual why {name}"),
+            (true, Some(tick)) => format!("punctual why {name} --at {}", tick.0),
+        };
+        return Some(found("stuck", reason, look));
     }
     let enabled = task.definition.body().is_some_and(|body| body.enabled);
     if task.state == "active" && enabled && task.owner.is_none() {
@@ -173,8 +178,9 @@ fn stuck(
 ) -> Option<String> {
     let due = last.attempt_due.unwrap_or(last.due).0;
     let (id, since) = (&last.id, clock.short(due));
-    let told = task.waits_for_executor.as_ref().is_some_and(|wait| wait.execution_id == *id);
-    if last.status == "pending" && due.plus(LATE) < now && !told {
+    let told = task.waits_for_executor.is_some();
+    let held = last.tick.is_some() && task.state != "active";
+    if last.status == "pending" && due.plus(LATE) < now && !told && !held {
         return Some(format!("execution {id} has been due since {since}, and waits"));
     }
     let body = task.definition.body()?;

@@ -191,6 +191,8 @@ impl ExecutorChoices {
     pub fn starve(&mut self, one: WaitingExecution, now: BootInstant, limit: Millis) -> bool {
         let starving = StarvingExecution { one, since: now };
         let starving = self.starving.entry(one.execution).or_insert(starving);
+        // Its priority may have changed.
+        starving.one = one;
         let over = now.since(starving.since) >= limit;
         if over {
             // The command may be lost; then it waits once more.

@@ -15,7 +15,7 @@ use super::prober::{ProbeDo, ProbeEvent};
 use super::watcher::{ExecutorAttempt, WatchDo, WatchEvent};
 
 impl NodeState {
-    /// Passes an event to the decisions about accepted attempts, and carries the result out.
+    /// Passes an event to the decisions about the attempts that executors have, and carries the result out.
     pub(super) fn on_watch(&mut self, event: WatchEvent) {
         if !self.watcher.concerns(&event) {
             return;

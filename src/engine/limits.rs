@@ -38,9 +38,9 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 pub(super) const LOOKS_MAX: u32 = 20;
 /// Commands in one entry, when there are many of a kind.
 pub(super) const TOGETHER: usize = 200;
-/// The loss of an accepted attempt is proposed again after this: then a proposal is over.
+/// The loss of an attempt on an executor is proposed again after this: then a proposal is over.
 pub(super) const LOSE_AGAIN: Millis = Millis::from_secs(2);
-/// Heartbeats of executors are not noted while the leader is silent for so long, so none is missing.
+/// Heartbeats of executors are not noted while the leader is silent for so long, so none counts as missing.
 pub(super) const HEARTBEATS_UNNOTED: Millis = Millis::from_secs(2);
 /// So many executions that wait for an executor try again when something of one ended.
 pub(super) const FED_AT_ONCE: usize = 16;

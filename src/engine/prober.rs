@@ -37,7 +37,7 @@ pub(super) enum ProbeDo {
 /// What this node found of an executor.
 #[derive(Clone, Copy, Debug)]
 struct ProbedExecutor {
-    /// Since when it counts.
+    /// The revision of the record that it is about.
     revision: Revision,
     /// Since when this node listens for its heartbeats.
     since: BootInstant,
@@ -129,10 +129,14 @@ impl Prober {
             return Some(ProbeDo::Probe(Arc::clone(id)));
         }
         let limit = self.settings.interval.0.saturating_mul(self.settings.failure_threshold.into());
-        // A heartbeat that no node could note, while there was none, does not count as missing.
-        let silence = view.now.since(executor.renewed_at).min(view.boot.since(known.since));
-        if silence.0 < limit {
-            known.due = view.boot.plus(Millis(limit - silence.0));
+        // A heartbeat that no leader could note does not count as missing: this node has listened for
+        // an interval before it says so.
+        let silence = view.now.since(executor.renewed_at);
+        let silent = Millis(limit.saturating_sub(silence.0));
+        let listened = self.settings.interval.0.saturating_sub(view.boot.since(known.since).0);
+        let wait = silent.max(Millis(listened));
+        if wait.0 > 0 {
+            known.due = view.boot.plus(wait);
             return None;
         }
         known.due = view.boot.plus(self.settings.interval);

@@ -59,9 +59,12 @@ pub(super) async fn accepted(
     };
     let wanted = || current(context, grant).is_some_and(|(_, execution)| unknown(&execution));
     let accept = Command::Accept(OfFence { task, execution, fence });
-    let answers = insist(context, &accept, wanted).await;
-    let refused = answers.is_some_and(|answers| answers.responses.iter().any(Result::is_err));
-    if refused || given_up(context, grant) {
+    let _answers = insist(context, &accept, wanted).await;
+    // What was refused has ended, which is not applied here yet.
+    while wanted() {
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
+    if given_up(context, grant) {
         let context = Arc::clone(context);
         context.clone().spawn(async move {
             let _unheard = context.exec.stop_on_executor(&base_url, execution, fence).await;
@@ -98,10 +101,10 @@ pub(super) async fn finish(
             record::Status::Lost
         }
     };
-    let ended_at = match started_at {
-        Some(started_at) => started_at.plus(Millis(outcome.duration_ms)),
-        None => context.clock.now(),
-    };
+    // The news of the start came a little later than the start. Whatever follows begins after this.
+    let now = context.clock.now();
+    let ended_at = started_at.map_or(now, |at| at.plus(Millis(outcome.duration_ms)).min(now));
+    let started_at = started_at.map(|at| at.min(ended_at));
     let report = Report {
         status,
         unknown: outcome.unknown,

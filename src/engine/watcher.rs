@@ -67,13 +67,13 @@ struct WatchedAttempt {
 impl WatchedAttempt {
     /// It has ended so. The executor may work on all the same, where somebody else ended it.
     fn ended(self, status: Status) -> Option<WatchDo> {
-        let unheard = match status {
+        let may_run_on = match status {
             Status::Lost => true,
             // The node that gave it to the executor asks for that, until it is accepted.
             Status::Cancelled => self.accepted && self.ending.is_none(),
             _ => false,
         };
-        unheard.then_some(WatchDo::Stop(self.attempt))
+        may_run_on.then_some(WatchDo::Stop(self.attempt))
     }
 
     /// This node does not watch it any more: it has ended, or its task has another owner.
@@ -161,7 +161,13 @@ impl Watcher {
         };
         let grant = OfFence { task: task.key, execution: id, fence: attempt.fence };
         let accepted = attempt.accepted_at().is_some();
-        let former = former.filter(|known| known.attempt.grant == grant);
+        let former = match former {
+            Some(other) if other.attempt.grant != grant => {
+                todo.extend(other.gone(view));
+                None
+            }
+            former => former,
+        };
         let attempt = ExecutorAttempt { grant, executor: Arc::clone(executor) };
         let (losing, ending) = former.map_or((None, None), |known| (known.losing, known.ending));
         let mut known = WatchedAttempt { attempt, accepted, ending, losing };

@@ -126,7 +126,10 @@ fn report(
 ) -> Report {
     let started_at = execution.presumed_start().unwrap_or(attempt.granted_at);
     let (tail, cut) = callback.text.tail(TAIL_BYTES);
-    let mut detail = callback.text.detail.clone();
+    let mut detail = match (callback.text.detail.as_str(), callback.status) {
+        ("", Status::Failed | Status::Timeout) => "reported without a reason".to_owned(),
+        (detail, _) => detail.to_owned(),
+    };
     if cut > 0 {
         let note = format!(" ({cut} bytes of output before the end are not kept)");
         detail.truncate(detail.floor_char_boundary(DETAIL_BYTES.saturating_sub(note.len())));

@@ -107,22 +107,28 @@ pub(crate) fn totals(totals: &Totals) -> TotalsView {
     }
 }
 
-/// The oldest execution that an executor could have taken, and none did.
+/// The oldest execution that may start, and for which no executor is there.
 fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
     let state = &view.state;
     if task.waiting() == 0 {
         return None;
     }
+    let ticks_are_held = task.inactive().is_some() || !state.cluster().scheduler;
     let lines = task.lines();
-    let in_line = |execution: &Execution| {
+    // Its turn has come in each line of its task.
+    let may_start = |execution: &Execution| {
         let one = task.waiting_execution(execution);
-        let mut own = lines.iter().filter_map(|(key, _)| state.lines().get(key));
-        own.any(|line| line.waiting().contains(&one))
+        lines.iter().all(|(key, _)| state.lines().next(key, |_| true).contains(&one))
+    };
+    let taken = |execution: &Execution| {
+        let executors = state.executors_of(task, execution.revision);
+        executors.iter().any(|one| one.takes(state.in_flight(&one.info.id)))
     };
     let pending = task.history.executions.iter().filter(|one| one.status == Status::Pending);
-    let mut due = pending
-        .filter(|one| one.attempt_due() <= view.now && state.needs_executor(task, one.revision));
-    let execution = due.find(|one| !in_line(one))?;
+    let free = pending.filter(|one| one.tick.is_none() || !ticks_are_held);
+    let due = free.filter(|one| one.attempt_due() <= view.now);
+    let mut without = due.filter(|one| state.needs_executor(task, one.revision) && !taken(one));
+    let execution = without.find(|one| may_start(one))?;
     let detail = executors::waits_for(state, task, execution)?;
     let (execution_id, since) = (execution.id.to_string(), Rfc3339(execution.attempt_due()));
     Some(ExecutorWait { execution_id, since, detail })
@@ -201,7 +207,9 @@ fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp>
     let runs = newest && execution.status == Status::Running;
     let accepted = attempt.accepted_at().is_some();
     let unknown = attempt.report.as_ref().is_some_and(|report| report.unknown);
-    let due = if newest { execution.attempt_due() } else { execution.due };
+    // Of one that waits again, the time is that of the attempt to come.
+    let own = newest && execution.status != Status::Pending;
+    let due = if own { execution.attempt_due() } else { execution.due };
     let start = (runs || accepted || unknown).then(|| attempt.granted_at.max(due));
     start.filter(|at| attempt.report.as_ref().is_none_or(|report| *at <= report.ended_at))
 }

@@ -313,14 +313,28 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
 
 /// What becomes of a tick to come if what has not ended has not ended by then either.
 fn overlap(task: &Task) -> String {
-    let mode = task.spec().map(|spec| spec.execution_mode).unwrap_or_default();
+    let Some(spec) = task.spec() else { return String::new() };
+    let (live, waiting) = (u64::from(task.progress.live), u64::from(task.waiting()));
+    let skipped = |rule: &str, limit: u32| {
+        format!(
+            "; if none of its {live} executions has ended by then, it is skipped ({rule} {limit})"
+        )
+    };
+    if live >= u64::from(spec.max_live) {
+        return skipped("max_live", spec.max_live);
+    }
+    let mode = spec.execution_mode;
+    if mode == ExecutionMode::Sequential && live > 0 && waiting >= u64::from(spec.queue_max) {
+        return skipped("queue_max", spec.queue_max);
+    }
     let (word, then) = match mode {
         ExecutionMode::Parallel => return String::new(),
         ExecutionMode::Skip => ("skip", "it is skipped"),
         ExecutionMode::Sequential => ("sequential", "it waits for its turn"),
         ExecutionMode::Replace => ("replace", "it takes the place of that one, which is stopped"),
     };
-    match task.live_executions().next() {
+    let running = task.live_executions().find(|one| one.status == Status::Running);
+    match running.or_else(|| task.live_executions().next()) {
         Some(live) => format!(
             "; if execution {} has not ended by then, {then} (execution_mode {word})",
             live.id
@@ -375,7 +389,10 @@ pub(super) fn over(task: &Task) -> Option<String> {
 /// What prevents a future tick from firing, regardless of the owner.
 fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
     if !view.state.cluster().scheduler {
-        let summary = format!("{at} will be skipped unless the scheduler is started before it");
+        let besides = task.inactive().map(|reason| format!("; besides, {}", inactive(reason)));
+        let besides = besides.unwrap_or_default();
+        let summary =
+            format!("{at} will be skipped unless the scheduler is started before it{besides}");
         return Some(TickFinding::foreseen(Verdict::Skipped, Some(Reason::Stopped), summary));
     }
     let reason = task.inactive()?;
@@ -387,12 +404,16 @@ fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
         let summary = format!("{at} waits for the end of the pause, and then goes by catch_up");
         return Some(TickFinding::open(Some(true), summary));
     }
-    let what = match reason {
+    let summary = format!("{at} will be skipped if nothing changes: {}", inactive(reason));
+    Some(TickFinding::foreseen(Verdict::Skipped, Some(reason), summary))
+}
+
+/// Why the ticks of a task do not fire, as a sentence.
+const fn inactive(reason: Reason) -> &'static str {
+    match reason {
         Reason::Deleted => "the task is marked deleted",
         Reason::Disabled => "the task is disabled",
         Reason::Cancelled => "the task is cancelled",
         _ => "the task is paused",
-    };
-    let summary = format!("{at} will be skipped if nothing changes: {what}");
-    Some(TickFinding::foreseen(Verdict::Skipped, Some(reason), summary))
+    }
 }

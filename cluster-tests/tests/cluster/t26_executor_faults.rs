@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use cluster_tests::loads::{APPLIED_MS, ExecutorAttempt, LoadFigures, least_loaded};
+use cluster_tests::loads::{APPLIED_MS, LoadFigures, ObservedLoad, least_loaded};
 use cluster_tests::{
     Api, ClusterOptions, ExecutorProcess, ProcessCluster, TestResult, field, free_address, items,
     node_program, now_ms, text, until, witness_program,
@@ -159,7 +159,7 @@ fn watch_offline(apis: Vec<Api>) -> Arc<Mutex<Vec<(i64, String)>>> {
 }
 
 /// Judges the choices among the good executors.
-fn judge(attempts: &[ExecutorAttempt], kills: &[i64], offline: &[(i64, String)]) -> LoadFigures {
+fn judge(attempts: &[ObservedLoad], kills: &[i64], offline: &[(i64, String)]) -> LoadFigures {
     let applied = |from: i64, to: i64| {
         let mut around = (from - OFFLINE_MS)..(to + OFFLINE_MS);
         let good = |id: &str| GOOD.iter().any(|(good, _)| *good == id);
@@ -174,7 +174,7 @@ fn judge(attempts: &[ExecutorAttempt], kills: &[i64], offline: &[(i64, String)])
 }
 
 /// The same attempts, as if the good executors had been chosen in turn for each task.
-fn in_turn(mut attempts: Vec<ExecutorAttempt>) -> Vec<ExecutorAttempt> {
+fn in_turn(mut attempts: Vec<ObservedLoad>) -> Vec<ObservedLoad> {
     attempts.sort_by_key(|one| one.started);
     let mut turns: BTreeMap<String, usize> = BTreeMap::new();
     for one in attempts.iter_mut().filter(|one| one.executor.starts_with("good-")) {
@@ -268,7 +268,7 @@ async fn five_executors_under_kills_keep_the_promises() -> TestResult<()> {
     let mut ends: BTreeMap<(String, String), usize> = BTreeMap::new();
     for task in &tasks {
         for one in api.all(&format!("/api/v1/tasks/{task}/executions")).await? {
-            attempts.extend(ExecutorAttempt::all_of(&one)?);
+            attempts.extend(ObservedLoad::all_of(&one)?);
             let (id, status) = (text(&one, "id"), text(&one, "status"));
             *ends.entry((task.clone(), status.to_owned())).or_default() += 1;
             let started = starts.get(id).copied().unwrap_or(0);

@@ -235,5 +235,30 @@ async fn a_task_tells_which_execution_waits_for_an_executor() {
     let wait = &listed.body["items"][0]["waits_for_executor"];
     assert_eq!((&wait["execution_id"], &wait["since"]), (&first["id"], &first["due"]), "{wait}");
     assert_eq!(wait["detail"], "for an executor: e-1 is maintenance");
+
+    // In a line it is the one whose turn it is.
+    let queued = json!({"name": "queued", "schedule": {"manual": true},
+        "execution_mode": "sequential", "concurrency": {"group": "db", "limit": 1},
+        "action": {"executor": {"names": ["data"]}}});
+    rig.post("/tasks", queued).await.expect(201);
+    let first = rig.post("/tasks/queued/trigger", json!({})).await.expect(201).body;
+    rig.post("/tasks/queued/trigger", json!({})).await.expect(201);
+    let shown = rig.get("/tasks/queued").await.expect(200);
+    assert_eq!(shown.body["waits_for_executor"]["execution_id"], first["id"], "{}", shown.text);
+    // What is held waits for something else.
+    let ticking = json!({"name": "ticking", "schedule": {"interval": "1s"},
+        "action": {"executor": {"names": ["data"]}}});
+    rig.post("/tasks", ticking).await.expect(201);
+    let waits = |got: &Got| got.body["waits_for_executor"].is_object();
+    rig.until("/api/v1/tasks/ticking", waits).await;
+    rig.post("/tasks/ticking/pause", json!({})).await.expect(200);
+    let shown = rig.get("/tasks/ticking").await.expect(200);
+    assert_eq!(shown.body["waits_for_executor"], Value::Null, "{}", shown.text);
+    // With an executor that takes work nothing waits for one.
+    rig.put_status("e-1", "online").await.expect(200);
+    for task in ["report", "queued"] {
+        let shown = rig.get(&format!("/tasks/{task}")).await.expect(200);
+        assert_eq!(shown.body["waits_for_executor"], Value::Null, "{}", shown.text);
+    }
     rig.stop().await;
 }

@@ -119,8 +119,9 @@ async fn what_a_stopped_scheduler_or_a_pause_holds_is_in_no_queue() {
     let every = json!({"schedule": {"interval": "1s"}, "execution_mode": "sequential"});
     add(&rig, "queued", every).await;
     let pending = "/tasks/queued/executions?status=pending";
-    let waits = |got: &Got| got.body["items"][0]["tick"].is_string();
-    let waits = rig.until("/api/v1/tasks/queued/executions?status=pending", waits).await;
+    let there = |got: &Got| got.body["items"][0]["tick"].is_string();
+    rig.until("/api/v1/tasks/queued/executions?status=running", there).await;
+    let waits = rig.until("/api/v1/tasks/queued/executions?status=pending", there).await;
     let tick = waits.body["items"][0]["tick"].as_str().unwrap().to_owned();
     let post = async |path: &str| {
         rig.send(Method::POST, &format!("/api/v1{path}"), &[], None).await.expect(200);

@@ -11,7 +11,8 @@ use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::{fetch, many};
-use crate::client::path;
+use crate::client::{ClientError, path};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{ExecutionChanged, ExecutionView, ItemView, TaskView};
 
 /// Executions, by their ids or by their tasks.
@@ -95,10 +96,13 @@ impl ExecutionVerb {
     }
 
     /// Which executions of a task are meant: the filters of one list after another, and how many
-    /// there are at most. Those that wait come first, so that none starts when another one ends.
+    /// there are at most. Those that wait come first, so that none starts when another one ends; and
+    /// last, since one that ran may wait again.
     const fn of_task(self) -> (&'static [(&'static str, &'static str)], usize) {
         match self {
-            Self::Stop => (&[("status", "pending"), ("status", "running")], usize::MAX),
+            Self::Stop => {
+                (&[("status", "pending"), ("status", "running"), ("status", "pending")], usize::MAX)
+            }
             Self::Retry => (&[("failed", "true")], 1),
             Self::Dismiss => (&[("failed", "true")], usize::MAX),
         }
@@ -125,10 +129,10 @@ impl ExecutionVerb {
             Chosen::One(name) => vec![name],
             Chosen::Many(names) => names,
         };
+        let mut known: BTreeSet<String> = meant.iter().map(|one| one.id.clone()).collect();
         for name in names {
             for id in self.find(&name, context).await? {
-                let named = meant.iter().any(|one| one.id == id);
-                if !named {
+                if known.insert(id.clone()) {
                     meant.push(MeantExecution { id, task: Some(name.clone()) });
                 }
             }
@@ -153,7 +157,7 @@ impl ExecutionVerb {
         Ok(ids)
     }
 
-    /// Does it to each of them; of a single one the answer is shown as it came.
+    /// Does it to each of them. For programs one id has its answer as it came, tasks a list.
     async fn apply(self, meant: &[MeantExecution], context: &mut CliContext) -> CommandResult {
         let (method, verb) = self.request();
         let path_to = |id: &str| path(["executions", id].into_iter().chain(verb));
@@ -164,21 +168,32 @@ impl ExecutionVerb {
             });
             return Ok(if self == Self::Retry { Exit::No } else { Exit::Ok });
         }
-        if let [one] = meant {
-            let id = &one.id;
+        if let [MeantExecution { id, task: None }] = meant {
             let reply = context.send::<ExecutionChanged>(method, &path_to(id), &[], None).await?;
             let said = as_execution(id, self.done(), reply.says.execution.id());
-            let of = one.task.as_ref().map(|task| format!(" of {task}")).unwrap_or_default();
-            context.out.one(&reply.body, |_clock| format!("execution {id}{of}: {said}"))?;
+            context.out.one(&reply.body, |_clock| format!("execution {id}: {said}"))?;
             return Ok(Exit::Ok);
         }
         let mut items = Vec::with_capacity(meant.len());
-        for MeantExecution { id, .. } in meant {
+        for MeantExecution { id, task } in meant {
             let sent = context.client()?.send(method.clone(), &path_to(id), &[], None, &[]).await;
+            if self == Self::Stop && task.is_some() && sent.as_ref().is_err_and(has_ended) {
+                continue;
+            }
             let says = sent.as_ref().ok().map(|reply| ExecutionChanged::deserialize(&reply.body));
             let made = says.and_then(Result::ok).map(|says| says.execution.id().to_owned());
             let item = ItemView { execution_id: made, ..many::item(id, sent) };
             items.push(item);
+        }
+        if let ([item], [MeantExecution { id, task: Some(task) }]) = (items.as_slice(), meant)
+            && item.status < 400
+            && context.out.for_people()
+        {
+            let said = as_execution(id, self.done(), item.execution_id.as_deref().unwrap_or(id));
+            context
+                .out
+                .one(&fetch::value(item), |_clock| format!("execution {id} of {task}: {said}"))?;
+            return Ok(Exit::Ok);
         }
         let good = |item: &ItemView| {
             let id = item.name.as_str().unwrap_or_default();
@@ -192,6 +207,12 @@ impl ExecutionVerb {
         let none = meant.is_empty() && self == Self::Retry;
         Ok(if none { Exit::No } else { told })
     }
+}
+
+/// Whether an execution ended by itself before it was stopped.
+fn has_ended(error: &ClientError) -> bool {
+    let ended = ErrorCode::ExecutionEnded.as_str();
+    matches!(error, ClientError::Refused(refusal) if refusal.code == ended)
 }
 
 /// What was done, and the execution that was made by it, if one was.

@@ -206,10 +206,11 @@ fn place(execution: &ExecutionView) -> Option<String> {
     execution.executor_id.clone().or_else(|| execution.node.clone())
 }
 
-/// `position 2 in the line of group db, 3 ahead`
+/// `position 2 in the line of group db, of which 1 runs (limit 1)`
 fn queue(queue: &QueueView) -> String {
-    let QueueView { line, position, ahead, .. } = queue;
-    format!("position {position} in the line of {line}, {ahead} ahead")
+    let QueueView { line, position, running, limit, .. } = queue;
+    let run = if *running == 1 { "runs" } else { "run" };
+    format!("position {position} in the line of {line}, of which {running} {run} (limit {limit})")
 }
 
 /// `execution 42 of load, failed, exit 3`

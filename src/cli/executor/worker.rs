@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -25,7 +26,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::client::{Client, ClientError, FieldProblem, Patience, path, plain};
 use crate::config::{self, ExecutorSettings, OutputLimits};
 use crate::domain::error_code::ErrorCode;
-use crate::dto::{DeclaredTaskView, ExecutorRegistered};
+use crate::dto::{DeclaredTaskView, ExecutorHead, ExecutorRegistered};
 use crate::exec::{Exec, ExecOptions, ShimProgram};
 use crate::telemetry::log::{LogOptions, RunningLog};
 
@@ -83,8 +84,12 @@ pub struct WorkerArgs {
 struct Worker {
     runs: Arc<Runs>,
     client: Client,
+    /// Where it takes requests.
+    url: String,
     /// What it registers with.
     registration: Value,
+    /// Whether the record under its id is its own.
+    registered: AtomicBool,
 }
 
 /// Runs a worker until it is asked to end.
@@ -163,7 +168,8 @@ fn worker(
     });
     let servers = client.servers().to_vec();
     let runs = Runs::new(RunParts { id, secret, capacity, file, exec, http, servers });
-    Ok(Worker { runs: Arc::new(runs), client, registration })
+    let registered = AtomicBool::new(false);
+    Ok(Worker { runs: Arc::new(runs), client, url, registration, registered })
 }
 
 /// What carries the commands out.
@@ -191,9 +197,9 @@ impl Worker {
     /// Registers, and says from time to time that it works; returns if it is refused for good.
     async fn stay_registered(&self) -> CommandResult {
         let heartbeat = path(["executors", &self.runs.id, "heartbeat"]);
-        let mut registered = false;
         let mut told = String::new();
         loop {
+            let registered = self.registered.load(Ordering::Relaxed);
             let sent = if registered {
                 self.client.send(Method::POST, &heartbeat, &[], None, &[]).await
             } else {
@@ -201,16 +207,20 @@ impl Worker {
             };
             match sent {
                 Ok(reply) if !registered => {
-                    registered = true;
+                    self.registered.store(true, Ordering::Relaxed);
                     told.clear();
                     tracing::info!(id = self.runs.id, tasks = tasks(&reply.body), "registered");
                     self.end_former_drain(&reply.body).await;
+                }
+                Ok(reply) if self.is_anothers(&reply.body) => {
+                    tracing::warn!(id = self.runs.id, "another worker has registered with its id");
+                    self.registered.store(false, Ordering::Relaxed);
                 }
                 Ok(_) => told.clear(),
                 Err(ClientError::Refused(refusal))
                     if refusal.known() == Some(ErrorCode::ExecutorNotFound) =>
                 {
-                    registered = false;
+                    self.registered.store(false, Ordering::Relaxed);
                 }
                 // The one that has the id may be about to end.
                 Err(ClientError::Refused(mut refusal))
@@ -230,7 +240,8 @@ impl Worker {
                     }
                 }
             }
-            sleep(if registered && told.is_empty() { HEARTBEAT } else { AGAIN }).await;
+            let well = self.registered.load(Ordering::Relaxed) && told.is_empty();
+            sleep(if well { HEARTBEAT } else { AGAIN }).await;
         }
     }
 
@@ -242,7 +253,17 @@ impl Worker {
         }
     }
 
+    /// Whether an executor that the cluster shows listens elsewhere.
+    fn is_anothers(&self, executor: &Value) -> bool {
+        let head = ExecutorHead::deserialize(executor);
+        head.is_ok_and(|head| head.base_url != self.url)
+    }
+
+    /// Sets the status under its id, if that is its own.
     async fn set_status(&self, status: &str, reason: &str) {
+        if !self.registered.load(Ordering::Relaxed) {
+            return;
+        }
         let body = json!({"status": status, "reason": reason});
         let path = path(["executors", &self.runs.id, "status"]);
         if let Err(error) = self.client.send(Method::PUT, &path, &[], Some(&body), &[]).await {

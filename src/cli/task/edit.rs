@@ -237,12 +237,10 @@ async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
     let ended = Command::new("sh").arg("-c").arg(&script).arg("sh").arg(path).status().await;
     let why = match ended {
         Ok(status) if status.success() => return Ok(()),
-        Ok(status) => status.to_string(),
+        Ok(status) => format!("{status}"),
         Err(error) => error.to_string(),
     };
-    let message = format!(
-        "the editor `{editor}` failed ({why}); nothing was changed\n  Set $VISUAL or $EDITOR."
-    );
+    let message = format!("the editor `{editor}` failed ({why}); nothing was changed");
     Err(Failure { exit: Exit::No, message })
 }
 

@@ -14,8 +14,8 @@ use crate::cli::outputs::{self, OutputChoice, PrintedStream, Printing, stream_of
 use crate::client::{Client, ClientError, EventStream, ServerEvent, path};
 use crate::dto::{ExecutionView, OutputGone};
 
-/// Executions looked at before following begins, for those that go on.
-const WINDOW: usize = 100;
+/// Executions looked at beside those that are shown, for those that go on.
+pub(super) const WINDOW: usize = 100;
 /// Outputs of one task that are followed at once.
 const AT_ONCE: usize = 8;
 /// Tasks that are followed at once. Each takes two of the streams that a node has for all.
@@ -148,10 +148,19 @@ impl<'a> FollowedExecutions<'a> {
     async fn print_all(mut self, context: &mut CliContext) -> CommandResult {
         while let Some((thing, event)) = self.streams.next().await {
             match thing {
-                FollowedThing::Task(name) => {
-                    let execution: ExecutionView = typed(&event?.data, Exit::NotAccepted)?;
-                    self.add(execution.id, name);
-                }
+                FollowedThing::Task(name) => match event {
+                    Ok(event) => {
+                        let execution: ExecutionView = typed(&event.data, Exit::NotAccepted)?;
+                        self.add(execution.id, name);
+                    }
+                    // The others go on.
+                    Err(ClientError::Refused(refusal))
+                        if refusal.status == 404 && self.width.is_some() =>
+                    {
+                        context.out.say(&format!("{}the task is gone", self.head(&name)));
+                    }
+                    Err(error) => return Err(error.into()),
+                },
                 FollowedThing::Execution(id) => self.take(&id, event, context).await?,
             }
         }
@@ -193,6 +202,9 @@ impl<'a> FollowedExecutions<'a> {
             Ok(event) => event,
             // It was removed with its task.
             Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+                if let Some(at) = self.printed.iter().position(|one| one.id == id) {
+                    self.end_line(at, context)?;
+                }
                 self.done(id);
                 return Ok(());
             }
@@ -236,6 +248,7 @@ impl<'a> FollowedExecutions<'a> {
                     ..=1 => String::new(),
                     number => format!(", attempt {number}"),
                 };
+                self.end_line(at, context)?;
                 self.heading(&name, &format!("[{id} on {}{again}]", begins.node), context)?;
                 self.last.insert(name, (id, begins.attempt));
             }
@@ -255,10 +268,7 @@ impl<'a> FollowedExecutions<'a> {
                     Ok(reply) => result(&reply.says, context.out.clock()),
                     Err(_gone) => end.status.to_string(),
                 };
-                let rest = std::mem::take(&mut self.printed[at].begun);
-                if !rest.is_empty() {
-                    self.line(&name, &rest, context)?;
-                }
+                self.end_line(at, context)?;
                 self.heading(&name, &format!("[{id} {told}]"), context)?;
                 self.last.remove(&name);
             }
@@ -304,6 +314,16 @@ impl<'a> FollowedExecutions<'a> {
         }
         self.printed[at].begun = begun;
         Ok(())
+    }
+
+    /// Prints what an execution printed without an end of the line.
+    fn end_line(&mut self, at: usize, context: &mut CliContext) -> Result<(), Failure> {
+        let rest = std::mem::take(&mut self.printed[at].begun);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let name = self.printed[at].name.clone();
+        self.line(&name, &rest, context)
     }
 
     /// `web-1 | `, or nothing.

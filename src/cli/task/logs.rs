@@ -2,6 +2,7 @@
 
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
 
 use super::follow;
 use super::read::find;
@@ -123,7 +124,8 @@ async fn of_task(
     count: usize,
     context: &mut CliContext,
 ) -> CommandResult {
-    let live = print_ended(name, choice, count, count, context).await?;
+    let live =
+        print_ended(name, choice, count, count.saturating_add(follow::WINDOW), context).await?;
     if context.out.for_people() && !live.is_empty() {
         let (verb, many) = if live.len() == 1 { ("has", "") } else { ("have", "s") };
         let count = live.len();
@@ -143,14 +145,14 @@ pub(super) async fn print_ended(
     context: &mut CliContext,
 ) -> Result<Vec<ExecutionView>, Failure> {
     let path = path(["tasks", name, "executions"]);
-    let ListReply { whole, items, says } =
+    let ListReply { items, says, .. } =
         fetch::up_to::<ExecutionView>(context, &path, &[], newest).await?;
     let (ended, live): (Vec<_>, Vec<_>) =
         items.into_iter().zip(says).rev().partition(|(_, one)| words::ended(one));
     let surplus = ended.len().saturating_sub(shown);
     let (items, executions): (Vec<_>, Vec<_>) = ended.into_iter().skip(surplus).unzip();
     if !context.out.for_people() {
-        context.out.many(&whole, &items, |_clock| Default::default())?;
+        context.out.many(&json!({"items": items}), &items, |_clock| Default::default())?;
     } else {
         print(&executions, choice, context).await?;
         if executions.is_empty() {

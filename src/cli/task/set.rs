@@ -192,7 +192,9 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
             let each = stream::iter(&names).map(|name| args.set_one(name, client, clock));
             let all: Vec<TaskOutcome> = each.buffered(AT_ONCE).collect().await;
             if all.iter().any(|one| one.item.status == 404) {
-                context.out.say("a command to run stands after `--`: punctual set NAME -- echo hi");
+                context.out.say(
+                    "if a command was meant, it stands after `--`: punctual set NAME -- echo hi",
+                );
             }
             return TaskOutcome::tell_all(all, "set", context);
         }

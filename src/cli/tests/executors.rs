@@ -98,7 +98,7 @@ async fn an_execution_that_waits_shows_its_place() {
     for line in [&["execution", "show", "42"][..], &["show", "42"]] {
         let shown = ran(line, &answers).await;
         let queue = shown.data.lines().find_map(|line| line.strip_prefix("queue "));
-        let place = "position 2 in the line of group db, 1 ahead";
+        let place = "position 2 in the line of group db, of which 1 runs (limit 1)";
         assert_eq!(queue.map(str::trim), Some(place), "{line:?}: {}", shown.data);
     }
 }

@@ -14,7 +14,7 @@ async fn logs_show_all_that_is_kept_oldest_first() {
     let answers = [
         ("GET /tasks/hello", 200, hello()),
         (
-            "GET /tasks/hello/executions?limit=3",
+            "GET /tasks/hello/executions?limit=103",
             200,
             json!({"items": [
                 execution("44", "running", ""),

@@ -90,9 +90,9 @@ async fn logs_of_several_tasks_are_those_of_the_newest_execution() {
     let answers = [
         ("GET /tasks/a", 200, named("a")),
         ("GET /tasks/b", 200, named("b")),
-        ("GET /tasks/a/executions?limit=1", 200, of("42")),
-        ("GET /tasks/b/executions?limit=1", 200, of("43")),
-        ("GET /tasks/b/executions?limit=3", 200, of("43")),
+        ("GET /tasks/a/executions?limit=101", 200, of("42")),
+        ("GET /tasks/b/executions?limit=101", 200, of("43")),
+        ("GET /tasks/b/executions?limit=103", 200, of("43")),
         ("GET /executions/44", 200, execution("44", "success", "late\n")),
         ("GET /executions/44/output", 200, json!("late\n")),
     ];
@@ -276,7 +276,7 @@ async fn nothing_is_told_in_one_way() {
         ("GET /tasks/hello", 200, hello()),
         ("GET /tasks/hello/next?n=10", 200, none()),
         ("GET /tasks/hello/ticks?limit=20", 200, none()),
-        ("GET /tasks/hello/executions?limit=10", 200, none()),
+        ("GET /tasks/hello/executions?limit=110", 200, none()),
         ("GET /tasks/hello/stats", 200, stats.clone()),
         ("GET /executions/stats", 200, stats),
         ("GET /executions/42", 200, execution("42", "success", "")),

@@ -97,7 +97,8 @@ async fn what_needs_attention_is_listed_with_what_shows_more() {
          late      late       its tick of 11:59:05 has no verdict yet                        punctual why late --at 2026-12-01T11:59:05.000Z\n\
          stuck     homeless   no node can own it                                             punctual why homeless\n\
          stuck     slow       execution 42 has run since 11:00:00, longer than its timeou…   punctual show 42\n\
-         stuck     waiting    execution 42 has been due since 11:59:00, and waits            punctual show 42\n"
+         stuck     waiting    execution 42 has been due since 11:59:00, and waits            \
+         punctual why waiting --at 2026-12-01T12:00:00.000Z\n"
     );
     let told = ran(&["status", "-o", "json"], &all).await;
     let told: Value = serde_json::from_str(&told.data).unwrap();

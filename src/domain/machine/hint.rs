@@ -16,7 +16,7 @@ pub enum Hint {
     Verdict(Verdict, Option<Reason>, u64),
     /// An execution waits to be granted.
     Pending(TaskKey, ExecutionId),
-    /// An attempt ended and another attempt follows. Used for logging and metrics only.
+    /// An attempt ended and another attempt follows.
     AttemptEnded(TaskKey, ExecutionId),
     /// An attempt was granted to a session.
     Granted {

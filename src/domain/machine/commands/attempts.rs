@@ -11,16 +11,16 @@ use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{Backoff, Retry};
 use crate::domain::time::Millis;
 
-/// Why an execution ended that its node interrupted.
+/// Why an attempt ended that its node interrupted.
 const INTERRUPTED: &str = "interrupted by its node";
 
 /// Ends the attempt that runs of the execution at `at`.
 pub fn end(task: &mut TaskEditor<'_>, at: RecordPlace, report: Report) {
     let execution = task.history.executions.get(at);
-    let Some((next, wait)) = execution.and_then(|execution| next(task, execution, &report)) else {
-        let stopped = execution.is_some_and(|execution| execution.stopping);
-        return task.end(at, if stopped { report } else { interrupted(report) });
-    };
+    let stopped = execution.is_some_and(|execution| execution.stopping);
+    let next = execution.and_then(|execution| next(task, execution, &report));
+    let report = if stopped { report } else { interrupted(report) };
+    let Some((next, wait)) = next else { return task.end(at, report) };
     let due = task.stamp.plus(guards::wait(wait));
     guards::count_attempt(task, report.status);
     task.wait_again(at, report, next, due);
@@ -35,7 +35,7 @@ pub fn lose_all(task: &mut TaskEditor<'_>, detail: &str, which: impl Fn(&Executi
     }
 }
 
-/// The end of an execution that nobody asked to stop. What is told to be cancelled then was
+/// The end of an attempt that nobody asked to stop. What is told to be cancelled then was
 /// interrupted by its node: a killed process is a known failure, and any other effect is not known.
 fn interrupted(mut report: Report) -> Report {
     if report.status == Status::Cancelled {

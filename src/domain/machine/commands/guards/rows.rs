@@ -125,7 +125,7 @@ pub fn executor(executor: &ExecutorRecord, in_flight: u32, holds: bool) -> Resul
     if executor.takes(others) { Ok(()) } else { Err(Refusal::ExecutorUnavailable) }
 }
 
-/// Silence. An accepted attempt is lost with its executor: when that was removed, or did not answer
+/// Silence. An attempt is lost with its executor: when that was removed, or did not answer
 /// for as long as the definition says.
 pub fn executor_lost(
     executor: Option<&ExecutorRecord>,
