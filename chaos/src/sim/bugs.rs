@@ -26,10 +26,11 @@ pub struct BugsArguments {
 }
 
 /// Bugs that are only or most quickly detected with one focus. The others are searched with all.
-const FOCUS: [(&str, Focus); 3] = [
+const FOCUS: [(&str, Focus); 4] = [
     ("change-slept-over", Focus::Calm),
     ("checkpoint-into-other-store", Focus::Snapshots),
     ("place-held-by-unknown", Focus::SilentLeaders),
+    ("stop-in-gap-lost", Focus::Snapshots),
 ];
 
 /// Searches for each bug.
