@@ -1,5 +1,6 @@
 //! The choice of an executor for one attempt: a function of the candidates and of what the task did
-//! last. A further strategy is one more line of [`STRATEGIES`] and its function.
+//! last. A further strategy is one more line of [`STRATEGIES`] and its function; a test asks for its
+//! word on the command line.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -46,6 +47,17 @@ pub const STRATEGIES: [(&str, Choose); 5] = [
     ("sticky", sticky),
     ("least_loaded", least_loaded),
 ];
+
+/// The words of the strategies.
+pub const WORDS: [&str; STRATEGIES.len()] = {
+    let mut words = [""; STRATEGIES.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = STRATEGIES[at].0;
+        at += 1;
+    }
+    words
+};
 
 /// The place of the executor that is chosen; none: none has room. An executor of weight 0, or one
 /// that has as many executions as it takes, is not chosen. `candidates` are in the order of their ids.

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ActionBody, Rfc3339, TaskBody, Word};
+use super::{ActionBody, Rfc3339, TaskBody, Word, words_or_null};
+use crate::domain::balance;
 
 /// `GET /api/cron/status`: the node that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -223,7 +224,7 @@ pub struct FlatTaskBody {
     #[schemars(range(max = 3_155_760_000_u64))]
     pub timeout_seconds: Option<u64>,
     /// `action.executor.balance`: how an executor is chosen. It goes with no other action.
-    #[schemars(extend("enum" = ["round_robin", "weighted_round_robin", "random", "sticky", "least_loaded", null]))]
+    #[schemars(extend("enum" = words_or_null(&balance::WORDS)))]
     pub load_balance_strategy: Option<Word>,
     /// What is done.
     pub action: Option<ActionBody>,

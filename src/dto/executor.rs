@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FieldError, Rfc3339, Word};
+use super::{FieldError, Rfc3339, Word, words_or_null};
+use crate::domain::balance;
 
 /// An executor, without its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -145,7 +146,7 @@ pub struct DeclaredTaskRequest {
     pub execution_mode: Option<Word>,
     /// How an executor is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["round_robin", "weighted_round_robin", "random", "sticky", "least_loaded", null]))]
+    #[schemars(extend("enum" = words_or_null(&balance::WORDS)))]
     pub load_balance_strategy: Option<Word>,
     /// In seconds; `timeout_seconds` is another spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,3 +61,8 @@ pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, T
 #[cfg(feature = "cli")]
 pub use crate::domain::spec::bodies::{ChainsBody, DailyBody, RetryBody, RuleBody};
 pub use crate::domain::time::Rfc3339;
+
+/// The values of a field that has one of these words, or null.
+fn words_or_null(words: &[&'static str]) -> Vec<Option<&'static str>> {
+    words.iter().copied().map(Some).chain([None]).collect()
+}

@@ -324,6 +324,15 @@ fn keep(text: &str) -> Result<(String, Value), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::balance;
+
+    #[test]
+    fn every_way_to_choose_an_executor_is_an_option() {
+        let options = BalanceChoice::value_variants().iter();
+        let words = options.filter_map(ValueEnum::to_possible_value);
+        let words = words.map(|word| word.get_name().replace('-', "_"));
+        assert_eq!(words.collect::<Vec<_>>(), balance::WORDS);
+    }
 
     #[test]
     fn values_of_two_parts_are_read() {

@@ -27,13 +27,6 @@ fn choices(strategy: &str, all: &[ExecutorCandidate<'static>], many: u64) -> Vec
 }
 
 #[test]
-fn every_word_of_a_definition_has_its_strategy() {
-    let words: Vec<&str> = STRATEGIES.iter().map(|(word, _)| *word).collect();
-    let known = crate::domain::spec::balances();
-    assert_eq!(known.collect::<Vec<_>>(), words);
-}
-
-#[test]
 fn round_robin_goes_by_ids_after_the_last_one() {
     let all = of_weights(&[1, 1, 1]);
     assert_eq!(choices("round_robin", &all, 7).concat(), "abcabca");

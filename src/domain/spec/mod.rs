@@ -99,12 +99,6 @@ pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<BodyPro
     })
 }
 
-/// The words for the ways to choose an executor.
-#[cfg(test)]
-pub(super) fn balances() -> impl Iterator<Item = &'static str> {
-    words::BALANCES.iter().map(|(word, _)| *word)
-}
-
 /// Reads a task's canonical body, of which these problems are known.
 fn canonical(
     value: &Value,

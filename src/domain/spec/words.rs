@@ -1,5 +1,6 @@
 //! The words of the body for the values of the definition.
 
+use crate::domain::balance;
 use crate::domain::schedule::{Fold, Gap};
 use crate::domain::task::{AfterRun, Backoff, CatchUpPolicy, Delivery, ExecutionMode, Strategy};
 
@@ -34,14 +35,16 @@ pub(super) const AFTER_RUNS: &Words<AfterRun> = &[
     ("mark_deleted", AfterRun::MarkDeleted),
     ("cleanup", AfterRun::Cleanup),
 ];
-/// How an executor is chosen; the definition keeps the word. Each is one of `balance::STRATEGIES`.
-pub(super) const BALANCES: &Words<&str> = &[
-    ("round_robin", "round_robin"),
-    ("weighted_round_robin", "weighted_round_robin"),
-    ("random", "random"),
-    ("sticky", "sticky"),
-    ("least_loaded", "least_loaded"),
-];
+/// How an executor is chosen; the definition keeps the word.
+pub(super) const BALANCES: &Words<&str> = &{
+    let mut words = [("", ""); balance::WORDS.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = (balance::WORDS[at], balance::WORDS[at]);
+        at += 1;
+    }
+    words
+};
 /// The word for a value; every value has one, as the round-trip test proves.
 pub(super) fn word<T: PartialEq>(words: &'static Words<T>, value: &T) -> &'static str {
     words.iter().find(|(_, meaning)| meaning == value).map_or("", |(word, _)| *word)

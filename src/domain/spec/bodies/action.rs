@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Word, duration};
+use crate::domain::balance;
 use crate::domain::task::Action;
 
 /// The action of a task.
@@ -62,7 +63,7 @@ pub struct ShellBody {
 #[schemars(extend("x-input-required" = []))]
 pub struct ExecutorBody {
     /// How an executor is chosen.
-    #[schemars(extend("enum" = ["round_robin", "weighted_round_robin", "random", "sticky", "least_loaded"]))]
+    #[schemars(extend("enum" = balance::WORDS))]
     pub balance: Word,
     /// The allowed executors. Empty: all executors that declared the task.
     pub names: Vec<String>,
