@@ -52,6 +52,23 @@ async fn why_knows_what_goes_on() {
         let now = why(mode).await;
         assert!(now.contains(&told) && now.contains(mode), "{now}");
     }
+    // A bound that is reached is told, with its rule.
+    for (name, bound, triggers) in [("bounded", "max_live", 1), ("queued", "queue_max", 2)] {
+        let mode = if name == "queued" { "sequential" } else { "parallel" };
+        let slow = json!({"name": name, "schedule": yearly(), "execution_mode": mode, bound: 1,
+            "action": {"func": {"id": "slow"}}});
+        rig.post("/tasks", slow).await.expect(201);
+        for _ in 0..triggers {
+            rig.post(&format!("/tasks/{name}/trigger"), Value::Null).await.expect(201);
+            let runs = |got: &super::Got| got.body["items"][0]["id"].is_string();
+            rig.until(&format!("/api/v1/executions?status=running&task_id={name}"), runs).await;
+        }
+        let told = format!(
+            "; if none of its {triggers} executions has ended by then, it is skipped ({bound} 1)"
+        );
+        let now = why(name).await;
+        assert!(now.ends_with(&told), "{now}");
+    }
     rig.make("hand", json!({"manual": true}), "fail").await;
     assert!(why("hand").await.contains("`punctual run hand`"));
     let made = rig.post("/tasks/hand/trigger", Value::Null).await.expect(201);

@@ -222,6 +222,15 @@ async fn executions_are_named_by_their_tasks() {
     ];
     let done = ran(&["stop", "b"], &answers).await;
     assert_eq!(done.data, "execution 43 of b: is being stopped\n", "{}", done.talk);
+    // One that ends by itself before it is stopped is no error where its task was named.
+    let ended = json!({"code": "execution_ended", "detail": "it has ended"});
+    let mut late = answers.to_vec();
+    for one in late.iter_mut().filter(|one| one.0 == "POST /executions/43/stop") {
+        (one.1, one.2) = (409, ended.clone());
+    }
+    let done = ran(&["stop", "b"], &late).await;
+    assert_eq!((done.exit, done.data.as_str()), (Exit::Ok, ""), "{}", done.talk);
+    assert_eq!(ran(&["stop", "43"], &late).await.exit, Exit::Conflict);
     // What waits is stopped first, so that it does not start in the place of the other one.
     for (line, told) in [
         (&["stop", "a"][..], "44: is being stopped (task a)\n42: is being stopped (task a)\n"),
