@@ -1,6 +1,5 @@
-//! Bugs put in on purpose, to see that the judges find them. Without the cargo feature
-//! `seeded-bugs` there are none: the question whether one is on is then `false`, known when the
-//! program is made.
+//! Seeded bugs, which show that the judges find faults. Without the cargo feature `seeded-bugs` there
+//! are none: the question whether one is on is then `false` at compile time.
 
 /// Whether this program can have a bug put in.
 #[cfg(feature = "cli")]

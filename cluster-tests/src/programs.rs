@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use crate::TestResult;
 
-/// The `punctual` binary.
+/// The `punctual` binary. The variable `PUNCTUAL_UNDER_TEST` names another one than that which is built
+/// with the tests.
 ///
 /// # Errors
 /// It was not built.
 pub fn node_program() -> TestResult<PathBuf> {
-    find("punctual-under-test")
+    match std::env::var_os("PUNCTUAL_UNDER_TEST").map(PathBuf::from) {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => Err(format!("PUNCTUAL_UNDER_TEST: {} is no file", path.display()).into()),
+        None => find("punctual-under-test"),
+    }
 }
 
 /// The program that writes down each start of it: one line, `task tick nanoseconds fence

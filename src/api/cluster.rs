@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::{answer, ok};
+use crate::dto::{CleanupAllRequest, TransferRequest};
 use crate::ops::cluster;
 
 /// `GET /cluster`.
@@ -15,7 +16,7 @@ pub(super) async fn get(read: ReadRequest) -> HandlerResult {
 
 /// `POST /cluster/transfer-leader`: transfers leadership to another voter, or to the given one.
 pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(write.body.as_ref(), &["to"])?;
+    let fields = BodyFields::of::<TransferRequest>(write.body.as_ref())?;
     let to = fields.text("to");
     fields.done()?;
     Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller, to).await?))
@@ -37,7 +38,7 @@ pub(super) async fn scheduler(read: ReadRequest) -> HandlerResult {
 /// `POST /admin/cleanup-all`: removes all tasks. The request must contain the cluster name as a
 /// confirmation.
 pub(super) async fn cleanup_all(write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(Some(write.body()?), &["cluster"])?;
+    let fields = BodyFields::of::<CleanupAllRequest>(Some(write.body()?))?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
     fields.done()?;
     Ok(answer(StatusCode::OK, cluster::cleanup_all(&write.caller, cluster).await?))

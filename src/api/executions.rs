@@ -10,7 +10,7 @@ use super::reply::{answer, ok};
 use super::tasks::created;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::record::Status;
-use crate::dto::Message;
+use crate::dto::{CallbackRequest, Message};
 use crate::exec::executor::ResultText;
 use crate::ops::callbacks::{self, Callback};
 use crate::ops::executions::{self, ExecutionFilter};
@@ -77,8 +77,7 @@ pub(super) async fn dismiss(PathSegment(id): PathSegment, write: WriteRequest) -
 pub(super) async fn callback(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     let in_query = write.params.number("fence", 0..=u64::MAX)?;
     let key = write.params.get("key").map(str::to_owned);
-    let known = ["execution_id", "fence", "status", "result", "logs", "end_time"];
-    let fields = BodyFields::of(Some(write.body()?), &known)?;
+    let fields = BodyFields::of::<CallbackRequest>(Some(write.body()?))?;
     let status = fields.need("status").word("status", &["success", "failed", "timeout"]);
     let fence = in_query.or(fields.number("fence", 0..=u64::MAX));
     let named = match fields.get("execution_id") {

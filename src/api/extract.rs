@@ -86,7 +86,7 @@ impl WriteRequest {
 
     /// Rejects a body that contains any field.
     pub fn no_fields(&self) -> Result<(), OpError> {
-        BodyFields::of(self.body.as_ref(), &[])?.done()
+        BodyFields::of::<()>(self.body.as_ref())?.done()
     }
 
     async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, OpError> {

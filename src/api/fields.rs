@@ -1,15 +1,18 @@
-//! Reader for small request bodies. Each handler lists the known fields; all others are rejected.
+//! Reader for small request bodies. The known fields are those of the published type of the body; all
+//! others are rejected.
 //! All problems are collected in one pass.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::{self, closest, escape};
 use crate::domain::time::Timestamp;
 
+use crate::dto::field_names;
 use crate::ops::OpError;
 
 /// An object. An absent body is read as an object without fields.
@@ -19,11 +22,12 @@ pub(super) struct BodyFields<'v> {
 }
 
 impl<'v> BodyFields<'v> {
-    /// Starts reading a body that may have the fields `known`.
+    /// Starts reading a body that may have the fields of `T`, a type of `dto/`.
     ///
     /// # Errors
     /// `wrong_type` if the body is not an object.
-    pub fn of(body: Option<&'v Value>, known: &[&'static str]) -> Result<Self, OpError> {
+    pub fn of<T: DeserializeOwned>(body: Option<&'v Value>) -> Result<Self, OpError> {
+        let known = field_names::<T>();
         let map = match body {
             None => None,
             Some(Value::Object(map)) => Some(map),

@@ -38,7 +38,7 @@ pub(super) async fn patch(PathSegment(id): PathSegment, write: WriteRequest) -> 
 }
 
 fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
-    let fields = BodyFields::of(Some(body), &["weight", "slots", "labels"])?;
+    let fields = BodyFields::of::<NodePatchRequest>(Some(body))?;
     let number = |key, max| {
         let number = fields.number(key, 0..=max);
         number.and_then(|number| u32::try_from(number).ok())

@@ -1,7 +1,5 @@
 //! `POST /schedules/preview`.
 
-use serde_json::{Map, Value};
-
 use super::extract::{HandlerResult, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::ok;
@@ -9,6 +7,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::Plan;
 use crate::domain::spec::check_name;
 use crate::domain::time::Millis;
+use crate::dto::PreviewRequest;
 use crate::ops::OpError;
 use crate::ops::preview::{self, PreviewSchedule};
 
@@ -18,11 +17,10 @@ const N: u64 = 10;
 const N_MAX: u64 = 1_000;
 /// The default task name for the hash of `H`.
 const NAME: &str = "preview";
-const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from", "n", "only_dst"];
 
 /// `POST /schedules/preview`.
 pub(super) async fn show(write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(Some(write.body()?), &FIELDS)?;
+    let fields = BodyFields::of::<PreviewRequest>(Some(write.body()?))?;
     let from = fields.instant("from");
     let n = fields.number("n", 1..=N_MAX).unwrap_or(N);
     let only_dst = fields.flag("only_dst");
@@ -50,17 +48,12 @@ fn asked(fields: &BodyFields<'_>) -> PreviewSchedule {
     if (fields.get("schedule").is_some()) == (fields.get("expression").is_some()) {
         fields.refuse("", ErrorCode::OneOf, "needs exactly one of schedule and expression");
     }
-    let expression = fields.text("expression");
-    let mut schedule = match expression {
-        Some(text) => Map::from_iter([("cron".to_owned(), text.into())]),
-        None => fields.object("schedule").cloned().unwrap_or_default(),
+    let mut asked = match fields.text("expression") {
+        Some(text) => PreviewSchedule::of_expression(text),
+        None => PreviewSchedule::of_object(fields.object("schedule")),
     };
-    if let Some(zone) = fields.text("timezone") {
-        let named = schedule.get("timezone").filter(|named| !named.is_null());
-        if named.is_some_and(|named| *named != zone) {
-            fields.refuse("/timezone", ErrorCode::Conflict, "the schedule names another zone");
-        }
-        schedule.insert("timezone".to_owned(), zone.into());
+    if fields.text("timezone").is_some_and(|zone| !asked.set_zone(zone)) {
+        fields.refuse("/timezone", ErrorCode::Conflict, "the schedule names another zone");
     }
-    PreviewSchedule { schedule: Value::Object(schedule), expression: expression.is_some() }
+    asked
 }

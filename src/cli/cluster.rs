@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
@@ -14,6 +14,7 @@ use super::table::fields;
 use crate::client::{Patience, path};
 use crate::dto::{
     ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched, SchedulerView,
+    TransferRequest,
 };
 
 /// Time limit of requests that only the leader can answer. A member may have much data to fetch.
@@ -68,7 +69,7 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
 
 /// Transfers leadership, optionally to a given node.
 async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
-    let body = to.map(|to| json!({ "to": to }));
+    let body = to.map(|to| fetch::value(&TransferRequest { to: Some(to.to_owned()) }));
     let path_to = path(["cluster", "transfer-leader"]);
     let reply = ask::<CurrentLeader>(&path_to, body.as_ref(), context).await?;
     // The response contains the next leader only if the election was quick. This request waits for

@@ -103,7 +103,7 @@ pub enum CliCommand {
     Status(status::StatusArgs),
     /// Stop executions; of a task, all that have not ended
     Stop(execution::StopArgs),
-    /// Run again what ended executions did; of a task, the newest that failed
+    /// Repeat ended executions; of a task, the newest that failed
     Retry(execution::ExecutionsArgs),
     /// List failed executions, with no retry left, that were not dismissed
     Failed(execution::FailedArgs),
@@ -124,14 +124,14 @@ pub enum CliCommand {
     /// Turn scheduling on or off in the whole cluster
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
-    /// Commands about calendars, whose times tasks leave out
+    /// Commands about calendars, whose times schedules exclude
     #[command(subcommand)]
     Calendar(calendar::CalendarCommand),
     /// Show when an expression ticks; needs no cluster
     Preview(preview::PreviewArgs),
     /// Show what the tasks of files would do in a stretch of time; needs no cluster
     Simulate(simulate::SimulateArgs),
-    /// Make tasks of what another scheduler has
+    /// Import tasks from another scheduler
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Check or show a node's settings

@@ -259,7 +259,7 @@ impl Client {
             handed_over |= round.handed_over;
             match round.answer {
                 Some(reply) if !matches!(reply.status, 503 | 504) => return judge(reply),
-                // Nobody there, and nobody was: a second look would show the same.
+                // Unreachable again, and the request was never handed over: a retry would not help.
                 None if !handed_over => return Err(ClientError::Unreachable(round.why)),
                 _ if Instant::now() + pause < give_up => {}
                 _ if write && handed_over => return Err(ClientError::Unknown(round.why)),

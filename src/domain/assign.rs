@@ -40,7 +40,7 @@ pub struct Members {
 pub enum Unfit {
     /// It does not work.
     Liveness(Liveness),
-    /// It is on its way out.
+    /// It is draining, leaving or being removed.
     Intent(Intent),
     /// It has weight 0.
     Weight,

@@ -176,7 +176,7 @@ codes! {
     /// There is nobody to whom the lead could be given.
     NoOtherVoter = "no_other_voter", 409,
         "Start another voter first, and wait until it is up to date.";
-    /// The node is on its way out.
+    /// The node is leaving the cluster.
     NodeLeaving = "node_leaving", 409,
         "Wait until the node has left or is back.";
     /// A line of the task is full.

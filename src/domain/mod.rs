@@ -15,3 +15,4 @@ pub mod settling;
 pub mod spec;
 pub mod task;
 pub mod time;
+pub mod warning_code;

@@ -12,9 +12,12 @@ mod compat;
 mod error;
 mod execution;
 mod executor;
+mod field_names;
 mod list;
 mod node;
 mod preview;
+#[cfg(test)]
+mod published;
 mod request;
 mod stats;
 mod task;
@@ -39,15 +42,16 @@ pub use self::execution::{
     OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, QueueView,
 };
 pub use self::executor::{
-    DeclaredTaskView, ExecutorHead, ExecutorRegistered, ExecutorRemoved, ExecutorStatusRequest,
-    ExecutorView, RegisterRequest,
+    DeclaredTaskRequest, DeclaredTaskView, ExecutorHead, ExecutorRegistered, ExecutorRemoved,
+    ExecutorStatusRequest, ExecutorView, RegisterRequest,
 };
+pub use self::field_names::field_names;
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;
 pub use self::preview::{ExpressionView, NextTick, NextView, PreviewView};
 pub use self::request::{
-    BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest, MergePatch,
-    NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
+    BatchItems, BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest,
+    MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
 };
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{

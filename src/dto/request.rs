@@ -64,13 +64,17 @@ pub struct CallbackRequest {
 #[serde(untagged)]
 pub enum BatchRequest {
     /// Under a name.
-    Items {
-        /// Their definitions.
-        #[schemars(length(min = 1, max = 10000))]
-        items: Vec<TaskRequest>,
-    },
+    Items(BatchItems),
     /// As they are.
     List(#[schemars(length(min = 1, max = 10000))] Vec<TaskRequest>),
+}
+
+/// Many tasks to be made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchItems {
+    /// Their definitions.
+    #[schemars(length(min = 1, max = 10000))]
+    pub items: Vec<TaskRequest>,
 }
 
 /// One operation on many tasks: exactly one of `names` and `selector` names them.

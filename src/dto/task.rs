@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ExecutionView, FieldError, Rfc3339, TaskBody, Word};
+use crate::domain::warning_code::WarningCode;
 
 /// A task, or the deleted mark of a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +158,7 @@ impl TotalsView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
     /// For programs.
+    #[schemars(extend("enum" = WarningCode::NAMES))]
     pub code: Word,
     /// For people.
     pub detail: String,
@@ -180,6 +182,15 @@ pub enum TaskNow {
 }
 
 impl TaskNow {
+    /// The name of the task.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Kept(task) => &task.id,
+            Self::Gone { name, .. } => name,
+        }
+    }
+
     /// The task, if it is there.
     #[cfg(feature = "cli")]
     #[must_use]

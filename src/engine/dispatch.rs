@@ -96,7 +96,7 @@ impl Dispatch {
                 self.waiting.end(task, execution);
                 self.executors.forget(execution);
                 self.room |= self.executors.starves();
-                // Whatever runs here of it runs for nobody.
+                // The result of what still runs here is discarded.
                 self.stop(execution, &mut todo);
             }
             DispatchEvent::Settled(task) => self.settled(task, view),

@@ -74,7 +74,7 @@ pub(super) async fn report(context: Arc<EngineContext>, node: ActorRef<NodeMsg>)
                     None
                 }
             };
-            // Of a node that does not lead the answer is shorter.
+            // A node that does not lead sends a shorter answer.
             answer.filter(|answer| answer.len() == MARK_BYTES).is_some_and(|mut answer| {
                 get_mark(&mut answer).inspect(|majority| context.consensus.compare(*majority));
                 true

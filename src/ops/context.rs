@@ -73,9 +73,9 @@ pub struct ApiSettings {
     pub loopback: bool,
     /// Tasks that have metrics of their own.
     pub task_series: usize,
-    /// By which callbacks are to be signed; none: they are not.
+    /// The secret for the signatures of callbacks. None: they are not signed.
     pub executor_secret: Option<Secret>,
-    /// What the routes that measure tell of; none: they are closed.
+    /// What the routes of `bench` measure. None: these routes are closed.
     pub bench: Option<super::Starts>,
 }
 

@@ -10,6 +10,7 @@ use crate::domain::machine::record::NodeRecord;
 use crate::domain::schedule::{Rule, Warning};
 use crate::domain::spec;
 use crate::domain::task::{Action, TaskSpec};
+use crate::domain::warning_code::WarningCode;
 
 use super::words;
 
@@ -67,13 +68,14 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     if spec.action.is_none() && spec.schedule.rule == Rule::Manual {
         let detail = "it has no action: only callers who claim its ticks carry them out; what \
                       is triggered fails";
-        return Some(Warning { code: "no_handler", detail: detail.to_owned() });
+        return Some(Warning { code: WarningCode::NoHandler, detail: detail.to_owned() });
     }
     if state.nodes().any(|node| unfit(node, spec, state.declared_tasks()).is_none()) {
         return None;
     }
     let detail = format!("{}; its ticks wait until one can", nobody(state, spec));
-    let code = if spec.action.is_none() { "no_handler" } else { "no_eligible_node" };
+    let code =
+        if spec.action.is_none() { WarningCode::NoHandler } else { WarningCode::NoEligibleNode };
     Some(Warning { code, detail })
 }
 

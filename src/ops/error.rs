@@ -143,7 +143,7 @@ impl OpError {
 
     /// What should not happen.
     pub(crate) fn internal(what: &str) -> Self {
-        tracing::error!(what, "a request failed inside");
+        tracing::error!(what, "internal error");
         Self::new(ErrorCode::Internal, what)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::OpError;
 use super::context::{ApiSettings, StateView};
@@ -13,6 +13,7 @@ use crate::domain::machine::Task;
 use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
 use crate::domain::spec;
 use crate::domain::time::{Millis, Timestamp};
+use crate::domain::warning_code::WarningCode;
 use crate::dto::{ExpressionView, NextTick, NextView, PreviewView, Rfc3339, ScheduleBody};
 
 /// Maximum number of ticks inspected to find those affected by a clock change.
@@ -26,12 +27,30 @@ const HOUR_MS: i64 = 3_600_000;
 /// The schedule to preview.
 pub(crate) struct PreviewSchedule {
     /// The schedule as in the body of a task.
-    pub schedule: Value,
+    schedule: Map<String, Value>,
     /// Whether it was given as a single string.
-    pub expression: bool,
+    expression: bool,
 }
 
 impl PreviewSchedule {
+    /// A cron expression.
+    pub fn of_expression(text: &str) -> Self {
+        let schedule = Map::from_iter([("cron".to_owned(), text.into())]);
+        Self { schedule, expression: true }
+    }
+
+    /// A schedule as in the body of a task. None: an empty one, which is refused when it is read.
+    pub fn of_object(schedule: Option<&Map<String, Value>>) -> Self {
+        Self { schedule: schedule.cloned().unwrap_or_default(), expression: false }
+    }
+
+    /// Sets the time zone. False: the schedule names another one.
+    #[must_use]
+    pub fn set_zone(&mut self, zone: &str) -> bool {
+        let named = self.schedule.insert("timezone".to_owned(), zone.into());
+        named.is_none_or(|named| named.is_null() || named == zone)
+    }
+
     /// Parses the schedule by the rules of a task body.
     pub fn read(
         &self,
@@ -146,7 +165,7 @@ fn crowd(view: &StateView, first: Timestamp) -> Option<Warning> {
     };
     let others = looked_at.filter(ticks_then).count();
     (others >= CROWD).then(|| Warning {
-        code: "crowded",
+        code: WarningCode::Crowded,
         detail: format!(
             "{others} tasks of the cluster tick at {first} as well: another minute than the full \
              hour, jitter, or H spreads them"

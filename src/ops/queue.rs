@@ -8,6 +8,7 @@ use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::Warning;
 use crate::domain::task::{Concurrency, TaskSpec};
 use crate::domain::time::Timestamp;
+use crate::domain::warning_code::WarningCode;
 use crate::dto::QueueView;
 
 /// Finds the queue positions of executions in one state. Each queue is read once, so a list of many
@@ -98,7 +99,7 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
         "other tasks name the group {group} with the limit {}; this task asks with {limit}",
         others.join(", ")
     );
-    Some(Warning { code: "group_limits_differ", detail })
+    Some(Warning { code: WarningCode::GroupLimitsDiffer, detail })
 }
 
 /// The execution of a task that had not ended at this instant.

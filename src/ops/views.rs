@@ -14,6 +14,7 @@ use crate::domain::schedule::{self, Warning};
 use crate::domain::spec;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
+use crate::domain::warning_code::WarningCode;
 use crate::dto::{
     AttemptView, ChainedView, EndedView, ExecutionView, ExecutorWait, FiredView, LastExecution,
     LiveCounts, MemberView, NodeView, ParentView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView,
@@ -78,12 +79,12 @@ fn chain_warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     let missing: Vec<String> =
         missing.map(|(condition, name)| format!("{name} on {}", condition.word())).collect();
     let detail = format!("`then` starts tasks that are not there: {}", missing.join(", "));
-    (!missing.is_empty()).then_some(Warning { code: "chained_task_missing", detail })
+    (!missing.is_empty()).then_some(Warning { code: WarningCode::ChainedTaskMissing, detail })
 }
 
 /// A warning as answers carry it.
 pub(crate) fn warning(warning: &Warning) -> WarningView {
-    WarningView { code: warning.code.into(), detail: warning.detail.clone() }
+    WarningView { code: warning.code.name().into(), detail: warning.detail.clone() }
 }
 
 /// A pause.

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::source::{self, SourceFile, item_end, line, name_at, words};
 
 /// Source folders, relative to the workspace root.
-const FOLDERS: [&str; 5] =
-    ["benches", "chaos/src", "cluster-tests/src", "cluster-tests/tests", "src"];
+const FOLDERS: [&str; 6] =
+    ["benches", "chaos/src", "cluster-tests/src", "cluster-tests/tests", "examples", "src"];
 
 /// Names with more than one definition, and the reason.
 const ALLOWED: [(&str, &str); 1] =

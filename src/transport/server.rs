@@ -25,8 +25,8 @@ use crate::life::Life;
 /// Connections after their handshake; more are refused as [`PeerRefusalCode::BUSY`].
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// Connections in their handshake. One more takes the place of the oldest: a peer needs some
-/// milliseconds, so what has been there for longest is most likely nobody's.
+/// Connections in their handshake. One more replaces the oldest: a peer needs some milliseconds, so
+/// the oldest one is probably abandoned.
 pub const HANDSHAKES_MAX: usize = 64;
 
 /// Calls of one connection that are answered at the same time; more wait in its stream.

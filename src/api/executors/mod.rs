@@ -9,7 +9,7 @@ use super::fields::BodyFields;
 use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::executor::ExecutorStatus;
-use crate::dto::Message;
+use crate::dto::{ExecutorStatusRequest, Message};
 use crate::ops::{OpError, executors};
 
 /// Longest reason of a status.
@@ -44,7 +44,7 @@ pub(super) async fn delete(PathSegment(id): PathSegment, write: WriteRequest) ->
 
 /// `PUT /executors/{id}/status`: gives it work, or holds work back.
 pub(super) async fn put_status(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(Some(write.body()?), &["status", "reason"])?;
+    let fields = BodyFields::of::<ExecutorStatusRequest>(Some(write.body()?))?;
     let word = fields.need("status").word("status", &executors::STATUSES);
     let reason = fields.short_text("reason", REASON_BYTES_MAX).unwrap_or_default();
     fields.done()?;

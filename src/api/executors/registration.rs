@@ -8,37 +8,10 @@ use crate::api::fields::BodyFields;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::executor::{DECLARED_MAX, ExecutorInfo};
 use crate::domain::spec::{self, check_name, escape};
+use crate::dto::{DeclaredTaskRequest, RegisterRequest};
 use crate::ops::OpError;
 use crate::ops::executors::{DeclaredFields, DeclaredTask, Registration};
 
-/// The fields of a registration.
-const FIELDS: [&str; 11] = [
-    "name",
-    "instance_id",
-    "base_url",
-    "health_check_url",
-    "weight",
-    "capacity",
-    "metadata",
-    "tasks",
-    "executor_id",
-    "executor_name",
-    "executor_url",
-];
-/// The fields of a declared task.
-const TASK_FIELDS: [&str; 11] = [
-    "task_name",
-    "name",
-    "cron",
-    "cron_expression",
-    "execution_mode",
-    "load_balance_strategy",
-    "timeout",
-    "timeout_seconds",
-    "max_retry",
-    "parameters",
-    "status",
-];
 /// Largest weight and capacity.
 const SHARE_MAX: u64 = 1_000_000;
 /// Entries of the metadata, and bytes of each key and value.
@@ -55,7 +28,7 @@ const INACTIVE: [&str; 3] = ["paused", "disabled", "inactive"];
 /// # Errors
 /// All that is wrong with it, but for the definitions of its tasks.
 pub(super) fn read(body: &Value) -> Result<Registration, OpError> {
-    let fields = BodyFields::of(Some(body), &FIELDS)?;
+    let fields = BodyFields::of::<RegisterRequest>(Some(body))?;
     let id = one_of(&fields, ["instance_id", "executor_id"]);
     let url = one_of(&fields, ["base_url", "executor_url"]);
     for (found, field) in [(id, "instance_id"), (url, "base_url")] {
@@ -176,7 +149,7 @@ fn tasks(fields: &BodyFields<'_>) -> Result<Vec<DeclaredTask>, OpError> {
 
 /// A declared task as the body of a task.
 fn task(item: &Value) -> Result<DeclaredTask, OpError> {
-    let fields = BodyFields::of(Some(item), &TASK_FIELDS)?;
+    let fields = BodyFields::of::<DeclaredTaskRequest>(Some(item))?;
     let name = one_of(&fields, ["task_name", "name"]);
     if name.is_none() {
         fields.need("task_name");

@@ -103,11 +103,15 @@ const PAGING: &[Param] = &[
 ];
 const TASKS: &[Param] = &[
     param("status", ParamKind::Word(&TASK_STATES), "Only tasks in this state."),
-    param("name", ParamKind::Text, "Only names like this; `*` and `?` stand for anything."),
+    param(
+        "name",
+        ParamKind::Text,
+        "Only names that match this pattern. `*` and `?` are wildcards.",
+    ),
     param("label", ParamKind::Texts, "Only tasks with this label, `key` or `key=value`."),
     param("owner", ParamKind::Text, "Only tasks of this node."),
-    param("deleted", ParamKind::Flag, "Names marked deleted instead of tasks."),
-    param("sort", ParamKind::Word(&["name", "next", "last"]), "In which order."),
+    param("deleted", ParamKind::Flag, "List deleted names instead of tasks."),
+    param("sort", ParamKind::Word(&["name", "next", "last"]), "The order of the list."),
 ];
 const EXECUTIONS: &[Param] = &[
     param("task_id", ParamKind::Text, "Only executions of this task."),
@@ -118,10 +122,10 @@ const EXECUTIONS: &[Param] = &[
 ];
 const FORCE: &[Param] = &[param("force", ParamKind::Flag, "Replace what has the name.")];
 const WAIT: &[Param] =
-    &[param("wait", ParamKind::Flag, "Answer when no start can follow any more.")];
+    &[param("wait", ParamKind::Flag, "Wait until no further start is possible.")];
 const DELETE: &[Param] = &[
-    param("stop", ParamKind::Flag, "Stop what runs."),
-    param("cleanup", ParamKind::Flag, "Remove all that is known of the name."),
+    param("stop", ParamKind::Flag, "Also stop running executions."),
+    param("cleanup", ParamKind::Flag, "Also remove the name with its history and statistics."),
     param("tombstone", ParamKind::Flag, "Mark the name even if there is no task."),
 ];
 const NEXT: &[Param] = &[
@@ -148,7 +152,7 @@ const OUTPUT: &[Param] = &[
     ),
 ];
 const AFTER: &[Param] =
-    &[param("after", ParamKind::Text, "Those after this execution, instead of those that go on.")];
+    &[param("after", ParamKind::Text, "Executions after this one, instead of unfinished ones.")];
 /// The parameters of the lists of other schedulers, which have no pages.
 const ALL: &[Param] = &[param("limit", ParamKind::Number(1, 10_000), "How many at most; 10,000.")];
 const HISTORY: &[Param] = &[param("limit", ParamKind::Number(1, 1_000), "How many at most; 100.")];
@@ -219,9 +223,9 @@ const REGISTRATION: &[Code] = &[
 pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/livez", "getLivez", "Whether the process answers.", || get(health::livez))
         .role(AccessRole::Open).gives(&[(200, json(of::<LiveView>))]),
-    route(Verb::Get, "/readyz", "getReadyz", "Whether the node takes its part in the cluster.", || get(health::readyz))
+    route(Verb::Get, "/readyz", "getReadyz", "Whether the node is ready.", || get(health::readyz))
         .role(AccessRole::Open).gives(&[(200, json(of::<ReadyView>))]),
-    route(Verb::Get, "/health", "getHealth", "The same in the older form.", || get(health::health))
+    route(Verb::Get, "/health", "getHealth", "Health in the legacy format.", || get(health::health))
         .gives(&[(200, json(of::<HealthView>)), (503, json(of::<HealthView>))]),
     route(Verb::Get, "/metrics", "getMetrics", "For Prometheus.", || get(metrics::page))
         .gives(&[(200, Content::Text(&["text/plain", "application/openmetrics-text"]))]),
@@ -235,7 +239,7 @@ pub(super) static ROUTES: &[Route] = &[
         .gives(&[(201, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Get, "/api/v1/tasks/{name}", "getTask", "A task, marked deleted or not.", || get(tasks::get))
         .gives(&[(200, json(of::<TaskView>))]).refuses(&[Code::TaskNotFound]),
-    route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(tasks::put))
+    route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Replaces the definition. Cursor and history are kept.", || put(tasks::put))
         .role(AccessRole::Editor).takes(of::<TaskRequest>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(tasks::patch))
@@ -244,7 +248,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Delete, "/api/v1/tasks/{name}", "deleteTask", "Sets the deleted mark, or removes all that is known of the name.", || delete(tasks::delete))
         .role(AccessRole::Editor).query(&[WAIT, DELETE]).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::InvalidName, Code::LimitReached]),
-    route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Makes many tasks; what is wrong with one stops no other.", || post(many::batch))
+    route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Creates many tasks. Errors are reported per task.", || post(many::batch))
         .role(AccessRole::Editor).query(&[FORCE]).takes(of::<BatchRequest>)
         .gives(&[(200, json(of::<ItemsView>))]).refuses(&[Code::TooManyItems, Code::MissingField]),
     route(Verb::Post, "/api/v1/tasks/bulk", "changeTasks", "One operation on many tasks; what is refused for one stops no other.", || post(many::bulk))
@@ -263,14 +267,14 @@ pub(super) static ROUTES: &[Route] = &[
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
     route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(tasks::reuse))
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
-    route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(tasks::cleanup))
+    route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes the name with its history and statistics.", || post(tasks::cleanup))
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
         .role(AccessRole::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::NoRoom, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))
         .query(&[NEXT]).gives(&[(200, json(of::<NextView>))]).refuses(&[Code::TaskNotFound]),
-    route(Verb::Get, "/api/v1/tasks/{name}/ticks", "getTicks", "What became of its ticks, newest first.", || get(about::ticks))
+    route(Verb::Get, "/api/v1/tasks/{name}/ticks", "getTicks", "Past ticks and their verdicts, newest first.", || get(about::ticks))
         .query(&[TICKS]).gives(&[(200, json(of::<TicksView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/executions", "listExecutionsOfTask", "Its executions, newest first.", || get(about::executions))
         .query(&[STATUS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]).refuses(&[Code::TaskNotFound]),
@@ -282,7 +286,7 @@ pub(super) static ROUTES: &[Route] = &[
         .gives(&[(200, json(of::<RevisionsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/assignment", "getAssignment", "Who owns it, and why.", || get(about::assignment))
         .gives(&[(200, json(of::<AssignmentView>))]).refuses(&[Code::TaskNotFound]),
-    route(Verb::Get, "/api/v1/tasks/{name}/why", "getWhy", "What became of a tick, or will.", || get(about::why))
+    route(Verb::Get, "/api/v1/tasks/{name}/why", "getWhy", "Explains the verdict of a past or future tick.", || get(about::why))
         .query(&[AT]).gives(&[(200, json(of::<WhyView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Post, "/api/v1/schedules/preview", "previewSchedule", "What a schedule would do; nothing is stored.", || post(preview::show))
         .takes(of::<PreviewRequest>).gives(&[(200, json(of::<PreviewView>))]).refuses(TASK_BODY),
@@ -295,7 +299,7 @@ pub(super) static ROUTES: &[Route] = &[
         .role(AccessRole::Editor).takes(of::<CalendarBody>).bound()
         .gives(&[(200, json(of::<CalendarChanged>)), (201, json(of::<CalendarChanged>))])
         .refuses(&[Code::InvalidName, Code::NameChanged, Code::InvalidValue, Code::Empty, Code::TooLarge, Code::UnknownTimezone, Code::LimitReached, Code::MissingField]),
-    route(Verb::Delete, "/api/v1/calendars/{name}", "deleteCalendar", "Removes one that no task leaves out.", || delete(calendars::delete))
+    route(Verb::Delete, "/api/v1/calendars/{name}", "deleteCalendar", "Deletes a calendar that no task excludes.", || delete(calendars::delete))
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<CalendarRemoved>))]).refuses(&[Code::CalendarNotFound, Code::CalendarInUse]),
 
     route(Verb::Get, "/api/v1/executions", "listExecutions", "Executions, newest first.", || get(executions::list))
@@ -304,7 +308,7 @@ pub(super) static ROUTES: &[Route] = &[
         .query(&[TASK]).gives(&[(200, json(of::<StatsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/executions/{id}", "getExecution", "An execution.", || get(executions::get))
         .gives(&[(200, json(of::<ExecutionView>))]).refuses(&[Code::ExecutionNotFound]),
-    route(Verb::Delete, "/api/v1/executions/{id}", "dismissExecution", "Takes a failure off the list of those to look at.", || delete(executions::dismiss))
+    route(Verb::Delete, "/api/v1/executions/{id}", "dismissExecution", "Dismisses a failed execution from the list of failures.", || delete(executions::dismiss))
         .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>))]).refuses(&[Code::ExecutionNotFound, Code::ExecutionLive]),
     route(Verb::Get, "/api/v1/executions/{id}/output", "getOutput", "What it printed.", || get(output::output))
         .query(&[OUTPUT]).gives(&[(200, Content::Text(&["text/plain", "text/event-stream"]))])
@@ -315,7 +319,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/executions/{id}/stop", "stopExecution", "Ends a waiting one, asks a running one to stop.", || post(executions::stop))
         .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>)), (202, json(of::<ExecutionChanged>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded]),
-    route(Verb::Post, "/api/v1/executions/{id}/retry", "retryExecution", "A new execution of what an ended one did.", || post(executions::retry))
+    route(Verb::Post, "/api/v1/executions/{id}/retry", "retryExecution", "Repeats an ended execution as a new one.", || post(executions::retry))
         .role(AccessRole::Operator).gives(&[(201, json(of::<ExecutionChanged>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionLive, Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Overlap, Code::QueueFull, Code::Inactive]),
 
@@ -326,14 +330,14 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Patch, "/api/v1/nodes/{id}", "patchNode", "Its weight, slots and labels.", || patch(nodes::patch))
         .role(AccessRole::Operator).takes(of::<NodePatchRequest>).gives(&[(200, json(of::<NodeView>))])
         .refuses(&[Code::NodeNotFound, Code::OutOfRange, Code::InvalidLabel, Code::TooLarge, Code::AllWeights0]),
-    route(Verb::Post, "/api/v1/nodes/{id}/drain", "drainNode", "It gives its tasks away until told otherwise.", || post(nodes::drain))
+    route(Verb::Post, "/api/v1/nodes/{id}/drain", "drainNode", "Moves its tasks to other nodes until it is undrained.", || post(nodes::drain))
         .role(AccessRole::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
     route(Verb::Post, "/api/v1/nodes/{id}/undrain", "undrainNode", "It takes tasks again.", || post(nodes::undrain))
         .role(AccessRole::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
 
     route(Verb::Get, "/api/v1/cluster", "getCluster", "The cluster.", || get(cluster::get))
         .gives(&[(200, json(of::<ClusterView>))]),
-    route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Gives the lead to another voter.", || post(cluster::transfer_leader))
+    route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Transfers leadership to another voter.", || post(cluster::transfer_leader))
         .role(AccessRole::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<CurrentLeader>))])
         .refuses(&[Code::MemberNotFound, Code::NoOtherVoter, Code::TransferFailed]),
     route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
@@ -370,9 +374,9 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(REGISTRATION),
     route(Verb::Get, "/api/v1/executors/{id}", "getExecutor", "An executor.", || get(executors::get))
         .gives(&[(200, json(of::<ExecutorView>))]).refuses(&[Code::ExecutorNotFound]),
-    route(Verb::Delete, "/api/v1/executors/{id}", "deleteExecutor", "Removes an executor; what it has is lost.", || delete(executors::delete))
+    route(Verb::Delete, "/api/v1/executors/{id}", "deleteExecutor", "Removes an executor. Its running executions end as lost.", || delete(executors::delete))
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<ExecutorRemoved>))]).refuses(&[Code::ExecutorNotFound]),
-    route(Verb::Put, "/api/v1/executors/{id}/status", "putExecutorStatus", "Gives it work, or holds work back.", || put(executors::put_status))
+    route(Verb::Put, "/api/v1/executors/{id}/status", "putExecutorStatus", "Sets its status.", || put(executors::put_status))
         .role(AccessRole::Editor).takes(of::<ExecutorStatusRequest>).bound().gives(&[(200, json(of::<Message>))])
         .refuses(&[Code::ExecutorNotFound, Code::MissingField, Code::InvalidValue, Code::TooLarge]),
     route(Verb::Post, "/api/v1/executors/{id}/heartbeat", "heartbeat", "An executor says that it works.", || post(executors::heartbeat))

@@ -11,13 +11,12 @@ use crate::api::fields::BodyFields;
 use crate::api::reply::answer;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::escape;
+use crate::dto::{BatchItems, BulkRequest};
 use crate::ops::OpError;
 use crate::ops::tasks::batch::{self, ITEMS_MAX};
 use crate::ops::tasks::bulk::{self, Operation, TaskSelection};
 
 const OPERATIONS: [&str; 6] = ["pause", "resume", "cancel", "trigger", "delete", "cleanup"];
-const BULK_FIELDS: [&str; 8] =
-    ["op", "names", "selector", "reason", "until", "parameters", "stop", "tombstone"];
 
 /// `POST /tasks/batch`: creates each task of a list. Errors are reported per task.
 pub(in crate::api) async fn batch(Bulky(write): Bulky) -> HandlerResult {
@@ -25,7 +24,7 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> HandlerResult {
     let (items, place) = match write.body()? {
         Value::Array(items) => (items, ""),
         body => {
-            let fields = BodyFields::of(Some(body), &["items"])?;
+            let fields = BodyFields::of::<BatchItems>(Some(body))?;
             let items = fields.need("items").list("items");
             fields.done()?;
             let missing = || OpError::internal("items were read and not found");
@@ -44,7 +43,7 @@ pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> HandlerResult {
 
 /// Parses the operation and the selection of tasks.
 fn bulk_request(write: &WriteRequest) -> Result<(Operation, TaskSelection), OpError> {
-    let fields = BodyFields::of(Some(write.body()?), &BULK_FIELDS)?;
+    let fields = BodyFields::of::<BulkRequest>(Some(write.body()?))?;
     let op = fields.need("op").word("op", &OPERATIONS);
     let belongs: &[(&str, &str)] = &[
         ("reason", "pause"),

@@ -7,14 +7,13 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::lists::{location, page};
 use super::params::Params;
 use super::reply::{answer, ok};
-use crate::dto::{PauseRequest, Rfc3339, TriggerRequest};
+use crate::dto::{ClaimRequest, PauseRequest, Rfc3339, TriggerRequest};
 use crate::ops::context::StateView;
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::list::{TaskFilter, TaskOrder};
@@ -78,8 +77,8 @@ pub(super) async fn create(write: WriteRequest) -> HandlerResult {
     let force = write.params.flag("force")?;
     let body = write.body()?;
     let made = definition::create(&write.caller, body, force).await?;
-    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
-    Ok(created(made, "tasks", name))
+    let name = made.body.task.name().to_owned();
+    Ok(created(made, "tasks", &name))
 }
 
 /// A response with a created object and its location.
@@ -119,7 +118,7 @@ pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) 
 /// `POST /tasks/{name}/pause`: stops firing its ticks.
 pub(super) async fn pause(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let wait = write.params.flag("wait")?;
-    let fields = BodyFields::of(write.body.as_ref(), &["reason", "until"])?;
+    let fields = BodyFields::of::<PauseRequest>(write.body.as_ref())?;
     let pause = pause_request(&fields);
     fields.done()?;
     Ok(answer(StatusCode::OK, lifecycle::pause(&write.caller, &name, pause, wait).await?))
@@ -158,7 +157,7 @@ pub(super) async fn cleanup(PathSegment(name): PathSegment, write: WriteRequest)
 
 /// `POST /tasks/{name}/trigger`: starts an execution now.
 pub(super) async fn trigger(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(write.body.as_ref(), &["parameters"])?;
+    let fields = BodyFields::of::<TriggerRequest>(write.body.as_ref())?;
     let parameters = fields.object("parameters").cloned();
     fields.done()?;
     let made = trigger::trigger(&write.caller, &name, TriggerRequest { parameters }).await?;
@@ -168,7 +167,7 @@ pub(super) async fn trigger(PathSegment(name): PathSegment, write: WriteRequest)
 
 /// `POST /tasks/{name}/claim`: claims a tick of a `manual` task.
 pub(super) async fn claim(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
-    let fields = BodyFields::of(Some(write.body()?), &["tick"])?;
+    let fields = BodyFields::of::<ClaimRequest>(Some(write.body()?))?;
     let tick = fields.need("tick").instant("tick");
     fields.done()?;
     let Some(tick) = tick else { return Err(OpError::internal("a tick was read and not found")) };

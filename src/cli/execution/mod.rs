@@ -28,7 +28,7 @@ pub enum ExecutionCommand {
     Show(IdArgs),
     /// Stop executions; of a task, all that have not ended
     Stop(StopArgs),
-    /// Run again what ended executions did; of a task, the newest that failed
+    /// Repeat ended executions; of a task, the newest that failed
     Retry(ExecutionsArgs),
     /// Take failed executions off the list of failed ones; of a task, all
     Dismiss(ExecutionsArgs),
@@ -95,7 +95,7 @@ pub struct OutputArgs {
     /// The execution
     #[arg(value_parser = id)]
     id: String,
-    /// Go on with what comes, up to its end
+    /// Follow the output until the execution ends
     #[arg(short, long, conflicts_with = "tail")]
     follow: bool,
     /// Only the last lines

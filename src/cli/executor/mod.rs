@@ -41,7 +41,7 @@ pub enum ExecutorCommand {
     },
     /// Show an executor
     Show(ExecutorIdArgs),
-    /// Give an executor no new work; what it has goes on
+    /// Give an executor no new work; its running executions continue
     Maintenance(ExecutorStatusArgs),
     /// Give an executor work again
     Online(ExecutorStatusArgs),

@@ -323,7 +323,7 @@ impl Runs {
         }
         match request.body(body.to_owned()).send().await {
             Ok(answer) if answer.status().is_success() => {
-                tracing::info!(execution, "its end was told");
+                tracing::info!(execution, "the result was reported");
                 true
             }
             Ok(answer) if answer.status().is_client_error() => {

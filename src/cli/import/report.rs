@@ -156,7 +156,7 @@ impl ImportItem {
             "command": self.command,
             "next": next,
             "warnings": prepared.warnings.iter().map(|one| {
-                json!({"code": one.code, "detail": one.detail})
+                json!({"code": one.code.name(), "detail": one.detail})
             }).collect::<Vec<_>>(),
             "result": if self.result.is_empty() { None } else { Some(&self.result) },
             "task": prepared.body,

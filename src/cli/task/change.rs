@@ -2,18 +2,18 @@
 
 use clap::Args;
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::TypedReply;
+use crate::cli::fetch::{TypedReply, value};
 use crate::cli::local::Day;
 use crate::cli::many::{self, OneRequest};
 use crate::cli::words;
 use crate::client::path;
 use crate::domain::time::Rfc3339;
-use crate::dto::{BulkRequest, ItemView, TaskChanged};
+use crate::dto::{BulkRequest, ItemView, PauseRequest, TaskChanged};
 
 /// Message for a task that was removed.
 const REMOVED: &str = "removed with its history; the name is free";
@@ -95,14 +95,9 @@ pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
     let clock = context.out.clock();
     let until = args.until.as_deref().map(|until| clock.read(until, Day::Next));
     let until = until.transpose().map_err(Failure::usage)?;
-    let mut body = Map::new();
-    if !args.reason.is_empty() {
-        body.insert("reason".to_owned(), json!(args.reason));
-    }
-    if let Some(until) = until {
-        body.insert("until".to_owned(), json!(until.to_string()));
-    }
-    let body = Value::Object(body);
+    let reason = Some(args.reason).filter(|reason| !reason.is_empty());
+    let request = PauseRequest { reason, until: until.map(Rfc3339) };
+    let body = value(&request);
     let names = match args.tasks.choose(LookAmong::Present, context).await? {
         Chosen::Many(names) => names,
         Chosen::One(name) => {
@@ -120,8 +115,7 @@ pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
         let request = OneRequest::post("pause", &wait, Some(&body));
         many::each(&names, &request, context).await?
     } else {
-        let reason = Some(args.reason).filter(|reason| !reason.is_empty());
-        let until = until.map(Rfc3339);
+        let PauseRequest { reason, until } = request;
         let request = BulkRequest { reason, until, ..operation("pause") };
         many::bulk(&names, &request, context).await?
     };

@@ -11,12 +11,14 @@ use super::pair;
 use crate::cli::choose::{Chosen, LookAmong, TasksArgs};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::typed;
+use crate::cli::fetch::{typed, value};
 use crate::cli::outputs::OutputChoice;
 use crate::cli::{execution, many, outputs, words};
 use crate::client::{ClientError, path};
 use crate::domain::error_code::ErrorCode;
-use crate::dto::{BulkRequest, ExecutionChanged, ExecutionNow, ExecutionView, ItemView};
+use crate::dto::{
+    BulkRequest, ExecutionChanged, ExecutionNow, ExecutionView, ItemView, TriggerRequest,
+};
 
 /// Between two looks at an execution that has not ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -64,7 +66,7 @@ async fn one(
     wait: bool,
     context: &mut CliContext,
 ) -> CommandResult {
-    let body = parameters.map(|parameters| json!({ "parameters": parameters }));
+    let body = parameters.map(|given| value(&TriggerRequest { parameters: Some(given) }));
     let path_to = path(["tasks", name, "trigger"]);
     let sent = context.send::<ExecutionChanged>(Method::POST, &path_to, &[], body.as_ref());
     let reply = sent.await?;

@@ -1,6 +1,5 @@
-//! What holds of every state, whatever commands led to it. The records say these things of
-//! themselves; here they are looked at, after each entry in debug builds, and by tests and the
-//! simulator.
+//! Invariants of the state. The comments of the records state them. They are checked after each entry
+//! in debug builds, in tests and in the simulator.
 
 use std::collections::BTreeMap;
 

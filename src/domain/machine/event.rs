@@ -4,8 +4,8 @@
 //! same events, also after a replay and after a snapshot, and a reader who lost its connection goes on
 //! after the last one that it got, on any node.
 //!
-//! An event names what changed and how; what it is now, the state tells. What nobody can see makes no
-//! event: a command that changes nothing, a cursor that moves, a record that is not kept any more.
+//! An event names what changed and how. The state has the current value. A change that no reader of
+//! the state can see makes no event: a command that changes nothing, a cursor that moves, a record that is not kept any more.
 
 use std::sync::Arc;
 

@@ -3,18 +3,19 @@
 use super::cron::{CronItem, Expression, FieldKind, read_canonical};
 use super::{Rule, Schedule};
 use crate::domain::time::Millis;
+use crate::domain::warning_code::WarningCode;
 
 /// A warning about a valid schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Its stable name, such as `step_beyond_field`.
-    pub code: &'static str,
+    /// What it is about.
+    pub code: WarningCode,
     /// A human-readable sentence.
     pub detail: String,
 }
 
 impl Warning {
-    fn new(code: &'static str, detail: String) -> Self {
+    fn new(code: WarningCode, detail: String) -> Self {
         Self { code, detail }
     }
 }
@@ -25,7 +26,7 @@ pub fn warnings(schedule: &Schedule) -> Vec<Warning> {
     match &schedule.rule {
         Rule::Interval { every, .. } if *every < Millis(1_000) => {
             let detail = format!("it ticks more often than once a second: every {every}");
-            vec![Warning::new("sub_second", detail)]
+            vec![Warning::new(WarningCode::SubSecond, detail)]
         }
         Rule::Cron(text) => match read_canonical(text) {
             Ok(expression) => cron(&expression),
@@ -46,7 +47,7 @@ fn cron(expression: &Expression) -> Vec<Warning> {
                  field; a distance that does not fit into a field is an interval, such as \
                  @every 90m"
             );
-            out.push(Warning::new("step_beyond_field", detail));
+            out.push(Warning::new(WarningCode::StepBeyondField, detail));
         }
     }
     let (Some(day), Some(weekday)) =
@@ -59,13 +60,13 @@ fn cron(expression: &Expression) -> Vec<Warning> {
             "both day fields are given: it fires on days of the month {day} and also on every \
              weekday {weekday}"
         );
-        out.push(Warning::new("both_day_fields", detail));
+        out.push(Warning::new(WarningCode::BothDayFields, detail));
     }
     let late = |item: &CronItem| matches!(item, CronItem::Range { from, to: None, step: None } if from.number >= 29);
     let every_month = expression.field(FieldKind::Month).is_some_and(|month| month.is_wildcard());
     if day.items.iter().all(late) && every_month {
         let detail = format!("months without a day {day} are left out; L is the last day");
-        out.push(Warning::new("short_months", detail));
+        out.push(Warning::new(WarningCode::ShortMonths, detail));
     }
     out
 }
@@ -98,7 +99,7 @@ mod tests {
 
     fn codes(text: &str) -> Vec<&'static str> {
         let (rule, _zone) = parse_cron(text).unwrap();
-        warnings(&Schedule::of(rule)).iter().map(|warning| warning.code).collect()
+        warnings(&Schedule::of(rule)).iter().map(|warning| warning.code.name()).collect()
     }
 
     #[test]

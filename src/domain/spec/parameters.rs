@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::schedule::Warning;
 use crate::domain::task::{Action, TaskSpec};
+use crate::domain::warning_code::WarningCode;
 
 /// What is said of a text that cannot be a variable.
 pub const NO_NUL: &str =
@@ -58,7 +59,7 @@ pub fn shared_variables(spec: &TaskSpec) -> Option<Warning> {
         "parameters share a variable: {}; PUNCTUAL_PARAMETERS has all of them",
         shared.join("; ")
     );
-    (!shared.is_empty()).then_some(Warning { code: "parameters_share_variable", detail })
+    (!shared.is_empty()).then_some(Warning { code: WarningCode::ParametersShareVariable, detail })
 }
 
 fn quoted(names: &[&str]) -> String {

@@ -16,6 +16,7 @@ use crate::domain::machine::{Command, Refusal, State, Task};
 use crate::domain::schedule::Warning;
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::Millis;
+use crate::domain::warning_code::WarningCode;
 use crate::dto::{ExecutorHead, ExecutorRemoved, ExecutorView, ListView, Rfc3339};
 
 pub(crate) use declared::{DeclaredFields, DeclaredTask};
@@ -138,7 +139,7 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
         names => format!("none of its executors is registered: {}", names.join(", ")),
     };
     let detail = format!("{detail}; executions wait for one, and then fail with no_executor");
-    Some(Warning { code: "no_executor", detail })
+    Some(Warning { code: WarningCode::NoExecutor, detail })
 }
 
 /// Where an execution is that an executor carries out, or what it waits for, as a part of a

@@ -6,10 +6,12 @@ use super::changed;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Command, Refusal, Task};
+use crate::domain::schedule::Warning;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
-use crate::dto::{TaskChanged, TaskNow, WarningView};
+use crate::domain::warning_code::WarningCode;
+use crate::dto::{TaskChanged, TaskNow};
 use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views, why};
 
@@ -104,7 +106,7 @@ fn warned(
     let now = completed(&answer.view, name).filter(|_| before.is_none());
     if let (Some(why), TaskNow::Kept(task)) = (now, &mut answer.body.task) {
         let detail = format!("the change completes the task, and none of its ticks fires: {why}");
-        task.warnings.push(WarningView { code: "completed".into(), detail });
+        task.warnings.push(views::warning(&Warning { code: WarningCode::Completed, detail }));
     }
     answer
 }

@@ -16,7 +16,7 @@ use crate::ops::views;
 pub(crate) struct TaskFollower {
     context: Arc<Context>,
     name: String,
-    /// Of this one and those before it is nothing told.
+    /// Executions up to this one are not reported.
     last: ExecutionId,
     ready: VecDeque<ExecutionView>,
     /// Its place among the streams.

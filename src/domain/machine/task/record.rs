@@ -333,7 +333,7 @@ pub struct NodeInfo {
     pub functions: Vec<String>,
     /// Whether it starts processes.
     pub shell: bool,
-    /// As whom it can start processes beside itself, in order; none: as whom it likes.
+    /// The users, in order, that it can start processes as. None: any user.
     pub users: Option<Vec<String>>,
 }
 

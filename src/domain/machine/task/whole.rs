@@ -87,7 +87,7 @@ impl CarriedBy {
 }
 
 impl ClaimRules {
-    /// Those of a definition; of none, those that stand in nobody's way.
+    /// Those of a definition. Without a definition they impose no limit.
     pub(in crate::domain::machine) fn of(spec: Option<&TaskSpec>) -> Self {
         Self {
             enabled: spec.is_none_or(|spec| spec.enabled),

@@ -24,8 +24,8 @@ pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
     if after == settled { Ok(()) } else { Err(Refusal::Cursor { at: settled }) }
 }
 
-/// Session. Who settles or takes an attempt is the node of a live session, works, and is not on its
-/// way out.
+/// Session. The node that settles or takes an attempt has a live session, is working, and has no
+/// intent.
 pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal> {
     let node = state.session(session).ok_or(Refusal::Session)?;
     if node.liveness == Liveness::Working && node.intent == Intent::None {
