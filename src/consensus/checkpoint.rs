@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::storage::store::Visit;
+use crate::storage::store::RecordVisitor;
 use crate::storage::{LogStore, StorageError, Store, StoreChange, Stores};
 
 /// A node's checkpoint stores, with the current one open.
@@ -71,7 +71,7 @@ impl Checkpoints {
     }
 
     /// Visits all records of the current store.
-    pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+    pub(super) fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), StorageError> {
         self.current.as_ref().map_or(Ok(()), |store| store.scan(visit))
     }
 

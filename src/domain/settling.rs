@@ -84,7 +84,7 @@ pub enum Decision {
 
 /// When the next decision is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub enum NextDecision {
     /// Not before the state changes.
     Idle,
     /// Not before this instant.
@@ -95,11 +95,11 @@ pub enum Outlook {
 
 /// The first part of [`decide`]. It computes at most two ticks.
 #[must_use]
-pub fn outlook(view: &SettleView<'_>) -> Outlook {
+pub fn outlook(view: &SettleView<'_>) -> NextDecision {
     match stage(view) {
-        TaskStage::Idle => Outlook::Idle,
-        TaskStage::Wake(at) => Outlook::Wake(at),
-        TaskStage::PauseEnds { .. } | TaskStage::Ticks { .. } => Outlook::Due,
+        TaskStage::Idle => NextDecision::Idle,
+        TaskStage::Wake(at) => NextDecision::Wake(at),
+        TaskStage::PauseEnds { .. } | TaskStage::Ticks { .. } => NextDecision::Due,
     }
 }
 

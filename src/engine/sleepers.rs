@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::ids::TaskKey;
-use crate::domain::settling::Outlook;
+use crate::domain::settling::NextDecision;
 use crate::domain::time::{Millis, Timestamp};
 
 /// The longest lead of the contract. Alarms are set for this lead, because the current lead changes
@@ -22,12 +22,12 @@ pub(super) enum Need {
 }
 
 /// The needs of a task with this outlook, computed with the longest lead.
-pub(super) fn need(outlook: Outlook, horizon: Millis, now: Timestamp) -> Need {
+pub(super) fn need(outlook: NextDecision, horizon: Millis, now: Timestamp) -> Need {
     match outlook {
-        Outlook::Idle => Need::Nothing,
-        Outlook::Due => Need::Actor,
-        Outlook::Wake(at) if at.minus(horizon) <= now => Need::Actor,
-        Outlook::Wake(at) => Need::Alarm(at.minus(horizon)),
+        NextDecision::Idle => Need::Nothing,
+        NextDecision::Due => Need::Actor,
+        NextDecision::Wake(at) if at.minus(horizon) <= now => Need::Actor,
+        NextDecision::Wake(at) => Need::Alarm(at.minus(horizon)),
     }
 }
 
@@ -82,7 +82,8 @@ mod tests {
         let mut alarms = 0;
         for sweep in 0..1_000 {
             let now = Timestamp(sweep * 30_000);
-            let Need::Alarm(at) = need(Outlook::Wake(due.minus(LEAD_MAX)), HORIZON, now) else {
+            let Need::Alarm(at) = need(NextDecision::Wake(due.minus(LEAD_MAX)), HORIZON, now)
+            else {
                 panic!("a day away at {now}")
             };
             alarms += u32::from(sleepers.arm(TASK, at));
@@ -123,7 +124,7 @@ mod tests {
             let wake = due.minus(Millis(lead));
             for now in 40_000..60_000 {
                 let now = Timestamp(now);
-                let needs = need(Outlook::Wake(due.minus(LEAD_MAX)), HORIZON, now);
+                let needs = need(NextDecision::Wake(due.minus(LEAD_MAX)), HORIZON, now);
                 if may_sleep(wake, HORIZON, now) {
                     assert!(matches!(needs, Need::Alarm(at) if at > now), "{lead} {now}");
                 }

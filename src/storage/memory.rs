@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::StorageError;
-use super::store::{KEY_MAX_BYTES, Store, StoreChange, Stores, Visit};
+use super::store::{KEY_MAX_BYTES, RecordVisitor, Store, StoreChange, Stores};
 
 /// Records by key.
 pub type StoredRecords = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -171,7 +171,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+    fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), StorageError> {
         let disk = self.disk.0.lock();
         let records = disk.stores.get(&self.number).filter(|_| disk.process == self.process);
         // A copy, because `visit` may use the disk.

@@ -32,7 +32,7 @@ use rustix::fs::Dir;
 
 use self::redo::RedoStep;
 use super::descriptors::DescriptorReserve;
-use super::store::{KEY_MAX_BYTES, Store, StoreChange, Visit};
+use super::store::{KEY_MAX_BYTES, RecordVisitor, Store, StoreChange};
 use super::{StorageError, files, guarded};
 
 /// Longest value that is passed to sled.
@@ -122,7 +122,7 @@ impl DiskStore {
         Ok(pieces)
     }
 
-    fn try_scan(&self, visit: &mut Visit<'_>) -> io::Result<Result<(), StorageError>> {
+    fn try_scan(&self, visit: &mut RecordVisitor<'_>) -> io::Result<Result<(), StorageError>> {
         for record in self.tree.scan_prefix([HEAD]) {
             let (key, head) = record.map_err(io_error)?;
             let key = key.get(1..).unwrap_or_default();
@@ -219,7 +219,7 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+    fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), StorageError> {
         guarded(|| self.try_scan(visit)).map_err(StorageError::at("read", &self.folder))?
     }
 

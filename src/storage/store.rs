@@ -25,7 +25,7 @@ impl StoreChange {
 pub const KEY_MAX_BYTES: usize = 320;
 
 /// What [`Store::scan`] calls for each key and value.
-pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StorageError> + 'a;
+pub type RecordVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StorageError> + 'a;
 
 /// A checkpoint with raw records. The caller checks their meaning and completeness.
 pub trait Store: Send + 'static {
@@ -34,7 +34,7 @@ pub trait Store: Send + 'static {
     /// # Errors
     /// The error of `visit`, or the file that cannot be read. Damage may stay undetected, so
     /// compare a digest.
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError>;
+    fn scan(&self, visit: &mut RecordVisitor<'_>) -> Result<(), StorageError>;
 
     /// Makes all changes, in order, or none. They are durable on return. It blocks on the disk.
     ///

@@ -8,7 +8,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 use super::bounds::ModelBounds;
 use super::guards::Guards;
 use super::property::ModelProperty;
-use super::sighting::Sighting;
+use super::reached::ReachedCase;
 use super::step::{self, ModelStep};
 use super::world::ModelWorld;
 
@@ -18,7 +18,7 @@ pub(super) struct TickModel {
     pub guards: Guards,
     /// The properties that are checked.
     watched: u16,
-    /// The findings: properties, then sightings. stateright keeps the last path to a finding, so
+    /// The findings: properties, then reached cases. stateright keeps the last path to a finding, so
     /// each finding is reported to it once. The first path is the shortest.
     found: AtomicU32,
 }
@@ -79,7 +79,7 @@ impl Model for TickModel {
             happens::<11>,
         ];
         let always = ModelProperty::ALL.into_iter().zip(holds);
-        let sometimes = Sighting::ALL.into_iter().zip(happens);
+        let sometimes = ReachedCase::ALL.into_iter().zip(happens);
         always
             .map(|(promise, holds)| Property::always(promise.name(), holds))
             .chain(sometimes.map(|(seen, happens)| Property::sometimes(seen.name(), happens)))
@@ -94,7 +94,7 @@ fn holds<const AT: usize>(model: &TickModel, world: &ModelWorld) -> bool {
 fn happens<const AT: usize>(model: &TickModel, world: &ModelWorld) -> bool {
     let place = ModelProperty::ALL.len() + AT;
     let known = model.found.load(Ordering::Relaxed) & (1 << place) != 0;
-    !known && Sighting::ALL[AT].seen(world, model.guards) && model.first(place)
+    !known && ReachedCase::ALL[AT].seen(world, model.guards) && model.first(place)
 }
 
 /// The path to a state.
@@ -108,8 +108,8 @@ pub(super) struct SearchOutcome {
     pub seconds: f64,
     /// The violated properties, each with the path to it, shortest first.
     pub broken: Vec<(ModelProperty, ModelPath)>,
-    /// The sightings, each with the length of the path to it.
-    pub seen: Vec<(Sighting, usize)>,
+    /// The reached cases, each with the length of the path to it.
+    pub seen: Vec<(ReachedCase, usize)>,
 }
 
 /// Options of an exploration.
@@ -139,7 +139,7 @@ pub(super) fn look(look: SearchOptions<'_>) -> SearchOutcome {
         .filter_map(|promise| Some((promise, found.remove(promise.name()).map(Path::into_vec)?)))
         .collect();
     broken.sort_by_key(|(_, way)| way.len());
-    let seen = Sighting::ALL
+    let seen = ReachedCase::ALL
         .into_iter()
         .filter_map(|seen| Some((seen, found.remove(seen.name())?.into_vec().len() - 1)))
         .collect();

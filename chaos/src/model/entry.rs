@@ -14,7 +14,7 @@ pub(super) const FIRST: u8 = CREATED + 1;
 
 /// User commands on the task. Delete and pause are used with wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Deed {
+pub(super) enum OperatorCommand {
     /// Sets the deleted mark.
     Delete,
     /// Pauses the task.
@@ -26,7 +26,12 @@ pub(super) enum Deed {
 }
 
 /// All user commands.
-pub(super) const DEEDS: [Deed; 4] = [Deed::Delete, Deed::Pause, Deed::Resume, Deed::Replace];
+pub(super) const DEEDS: [OperatorCommand; 4] = [
+    OperatorCommand::Delete,
+    OperatorCommand::Pause,
+    OperatorCommand::Resume,
+    OperatorCommand::Replace,
+];
 
 /// A command in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +43,7 @@ pub(super) enum ModelEntry {
     /// Registers a process of a node.
     Up { node: u8, boot: u8 },
     /// A user command with the timestamp of its entry.
-    Done { deed: Deed, stamp: u8 },
+    Done { deed: OperatorCommand, stamp: u8 },
 }
 
 impl ModelEntry {

@@ -3,7 +3,7 @@
 //! their numbers only.
 
 use super::bounds::{NODES, TICKS};
-use super::entry::{CREATED, Deed, ModelEntry};
+use super::entry::{CREATED, ModelEntry, OperatorCommand};
 use super::guards::{Guards, ModelGuard};
 use super::property::ModelProperty;
 
@@ -167,37 +167,43 @@ impl ModelMachine {
         Some(0)
     }
 
-    fn deed(&mut self, deed: Deed, stamp: u8, number: u8, guards: Guards) -> Option<u16> {
+    fn deed(
+        &mut self,
+        deed: OperatorCommand,
+        stamp: u8,
+        number: u8,
+        guards: Guards,
+    ) -> Option<u16> {
         let possible = match deed {
-            Deed::Delete => self.activity != ModelActivity::Deleted,
-            Deed::Pause => self.activity == ModelActivity::Active,
-            Deed::Resume => self.inactive(),
+            OperatorCommand::Delete => self.activity != ModelActivity::Deleted,
+            OperatorCommand::Pause => self.activity == ModelActivity::Active,
+            OperatorCommand::Resume => self.inactive(),
             // One replacement is sufficient.
-            Deed::Replace => self.last == TICKS as u8,
+            OperatorCommand::Replace => self.last == TICKS as u8,
         };
         if !possible {
             return None;
         }
         self.revision = number;
         let broken = match deed {
-            Deed::Replace => {
+            OperatorCommand::Replace => {
                 self.reborn(stamp, guards);
                 0
             }
             _ if guards.has(ModelGuard::Close) => self.close(stamp),
             _ => 0,
         };
-        if matches!(deed, Deed::Delete | Deed::Pause) && !self.inactive() {
+        if matches!(deed, OperatorCommand::Delete | OperatorCommand::Pause) && !self.inactive() {
             self.since = stamp;
         }
         self.activity = match deed {
-            Deed::Delete => ModelActivity::Deleted,
-            Deed::Pause => ModelActivity::Paused,
-            Deed::Resume => {
+            OperatorCommand::Delete => ModelActivity::Deleted,
+            OperatorCommand::Pause => ModelActivity::Paused,
+            OperatorCommand::Resume => {
                 self.quiet = stamp;
                 ModelActivity::Active
             }
-            Deed::Replace => ModelActivity::Active,
+            OperatorCommand::Replace => ModelActivity::Active,
         };
         Some(broken)
     }

@@ -11,7 +11,7 @@
 //! - `entry.rs`, `machine.rs`: the log's commands and what they do to the state.
 //! - `starts.rs`: from a grant to a start. `world.rs`, `step.rs`: one moment of everything, and what
 //!   can happen next.
-//! - `property.rs`: what must hold, each promise with its definition. `sighting.rs`: what must be
+//! - `property.rs`: what must hold, each promise with its definition. `reached.rs`: what must be
 //!   seen, so that nothing holds for want of anything happening.
 //! - `guards.rs`, `removal.rs`: every guard can be taken out, alone or with others. One whose removal
 //!   breaks nothing is named with those that stand in its place, and the proof is that without them
@@ -29,9 +29,9 @@ mod guards;
 mod lines;
 mod machine;
 mod property;
+mod reached;
 mod removal;
 mod report;
-mod sighting;
 mod starts;
 mod step;
 mod story;

@@ -6,8 +6,8 @@ use super::bounds::{ModelBounds, NODES, TICKS};
 use super::check::SearchOutcome;
 use super::guards::{Guards, ModelGuard};
 use super::property::ModelProperty;
+use super::reached::ReachedCase;
 use super::removal::{RemovalFinding, RemovalRow};
-use super::sighting::Sighting;
 use super::story::tell;
 
 /// The report of the whole model, and whether it is valid.
@@ -27,18 +27,18 @@ pub(super) fn whole(bounds: ModelBounds, outcome: &SearchOutcome) -> (String, bo
         let _ = writeln!(text, "{result:<7} {}: {}", promise.name(), promise.definition());
     }
     text.push('\n');
-    for sighting in Sighting::ALL {
-        let found = outcome.seen.iter().find(|(seen, _)| *seen == sighting);
+    for case in ReachedCase::ALL {
+        let found = outcome.seen.iter().find(|(seen, _)| *seen == case);
         let result = match found {
             Some((_, steps)) => format!("seen after {steps} steps"),
             None => "NEVER SEEN".to_owned(),
         };
-        let _ = writeln!(text, "{result:<20} {}", sighting.name());
+        let _ = writeln!(text, "{result:<20} {}", case.name());
     }
     if let Some((promise, way)) = outcome.broken.first() {
         let _ = writeln!(text, "\n{}", tell(way, *promise, Guards::ALL).join("\n"));
     }
-    let valid = outcome.broken.is_empty() && outcome.seen.len() == Sighting::ALL.len();
+    let valid = outcome.broken.is_empty() && outcome.seen.len() == ReachedCase::ALL.len();
     (text, valid)
 }
 

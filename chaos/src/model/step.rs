@@ -1,7 +1,7 @@
 //! The possible steps of a world and their effects.
 
 use super::bounds::{LEAD, ModelBounds, TICKS, TTL};
-use super::entry::{DEEDS, Deed, ModelEntry, number};
+use super::entry::{DEEDS, ModelEntry, OperatorCommand, number};
 use super::guards::{Guards, ModelGuard};
 use super::machine::{ModelActivity, ModelMachine};
 use super::starts::{ModelGrant, counted_from, judge, may_start};
@@ -17,7 +17,7 @@ pub(super) enum ModelStep {
     /// A proposal or a registration is committed and accepted.
     Commit { entry: ModelEntry },
     /// A user command is accepted.
-    Do { deed: Deed },
+    Do { deed: OperatorCommand },
     /// A node applies its next entry.
     Apply { node: u8 },
     /// A node starts the attempt that an entry granted.

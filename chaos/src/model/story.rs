@@ -1,7 +1,7 @@
 //! Describes a path through the model in the terms of the contract.
 
 use super::check::ModelPath;
-use super::entry::{Deed, ModelEntry, number};
+use super::entry::{ModelEntry, OperatorCommand, number};
 use super::guards::Guards;
 use super::property::ModelProperty;
 use super::starts::acknowledged;
@@ -86,11 +86,11 @@ fn words(entry: ModelEntry) -> String {
     }
 }
 
-const fn of_people(deed: Deed) -> &'static str {
+const fn of_people(deed: OperatorCommand) -> &'static str {
     match deed {
-        Deed::Delete => "mark-deleted with wait",
-        Deed::Pause => "pause with wait",
-        Deed::Resume => "resume or reuse",
-        Deed::Replace => "force-add, with a schedule that lacks the last tick",
+        OperatorCommand::Delete => "mark-deleted with wait",
+        OperatorCommand::Pause => "pause with wait",
+        OperatorCommand::Resume => "resume or reuse",
+        OperatorCommand::Replace => "force-add, with a schedule that lacks the last tick",
     }
 }

@@ -4,8 +4,8 @@ use super::bounds::ModelBounds;
 use super::check::{SearchOptions, look};
 use super::guards::{Guards, ModelGuard};
 use super::property::ModelProperty;
+use super::reached::ReachedCase;
 use super::report;
-use super::sighting::Sighting;
 use super::story::tell;
 
 fn without(guards: &[ModelGuard], bounds: ModelBounds, stop: bool) -> super::check::SearchOutcome {
@@ -19,7 +19,7 @@ fn a_tiny_world_holds() {
     let (text, _) = report::whole(ModelBounds::TINY, &outcome);
     assert!(outcome.broken.is_empty(), "{text}");
     assert!(outcome.unique > 10_000, "{text}");
-    for seen in [Sighting::AllStarted, Sighting::Replay, Sighting::PendingGrant] {
+    for seen in [ReachedCase::AllStarted, ReachedCase::Replay, ReachedCase::PendingGrant] {
         assert!(outcome.seen.iter().any(|(found, _)| *found == seen), "{text}");
     }
 }

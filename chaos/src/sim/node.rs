@@ -76,13 +76,13 @@ pub struct Alive {
 }
 
 /// Hands what a process applies to the judges.
-struct Eye {
+struct JudgeWitness {
     at: (usize, u64),
     agreement: Arc<ReplicaAgreement>,
     history: Arc<RunHistory>,
 }
 
-impl Witness for Eye {
+impl Witness for JudgeWitness {
     fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied) {
         self.agreement.applied(self.at, state, index, Some((entry, out)));
     }
@@ -158,7 +158,7 @@ impl SimMachine {
     /// Starts a node process; `number` is its own among all of the run.
     pub fn start(&mut self, common: &Common, number: u64) {
         let (index, history) = (self.index, &common.history);
-        let eye = Eye {
+        let eye = JudgeWitness {
             at: (index, number),
             agreement: Arc::clone(&common.agreement),
             history: Arc::clone(history),

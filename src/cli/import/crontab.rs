@@ -28,9 +28,9 @@ pub struct Crontab {
     /// What could not be read.
     pub problems: Vec<LineProblem>,
     /// What was read and has no counterpart here.
-    pub not_carried: Vec<Remark>,
+    pub not_carried: Vec<LineNotice>,
     /// Assignments that have the output of the jobs below them mailed.
-    pub mail: Vec<Remark>,
+    pub mail: Vec<LineNotice>,
 }
 
 /// One job.
@@ -67,7 +67,7 @@ pub struct LineProblem {
 
 /// Something to know about a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct LineNotice {
     /// From 1.
     pub line: usize,
     /// A sentence for people.
@@ -90,7 +90,7 @@ struct CrontabEntry {
 }
 
 /// What is wrong with a line, and at which byte.
-struct Wrong {
+struct LineError {
     at: usize,
     message: String,
 }
@@ -142,7 +142,7 @@ impl CrontabReader {
     }
 
     fn remark(&mut self, message: String) {
-        self.out.not_carried.push(Remark { line: self.number, message });
+        self.out.not_carried.push(LineNotice { line: self.number, message });
     }
 
     fn line(&mut self, line: &str) {
@@ -184,7 +184,7 @@ impl CrontabReader {
             },
             MAILTO if !value.is_empty() => {
                 let message = format!("{MAILTO}={value}");
-                self.out.mail.push(Remark { line: self.number, message });
+                self.out.mail.push(LineNotice { line: self.number, message });
             }
             "RANDOM_DELAY" => {
                 self.remark(format!("RANDOM_DELAY={value}: a task has schedule.jitter for it"));
@@ -236,12 +236,12 @@ fn describe(comment: &str) -> Option<String> {
 }
 
 /// Reads a line whose first character is at byte `start`.
-fn read(line: &str, start: usize, system: bool) -> Result<CrontabLine, Wrong> {
+fn read(line: &str, start: usize, system: bool) -> Result<CrontabLine, LineError> {
     let text = line.get(start..).unwrap_or_default();
     // A job begins with a digit, a star, `@` or, where it is not to be logged, a minus sign.
     let job = text.starts_with(|c: char| c.is_ascii_digit() || "*@-~?".contains(c));
     if !job {
-        let (name, value) = assignment(text).ok_or_else(|| Wrong {
+        let (name, value) = assignment(text).ok_or_else(|| LineError {
             at: start,
             message: "is neither a job nor an assignment such as NAME=value or NAME=\"value\""
                 .to_owned(),
@@ -257,7 +257,7 @@ fn read(line: &str, start: usize, system: bool) -> Result<CrontabLine, Wrong> {
     let (rule, _no_prefix) = parse_cron(schedule).map_err(|error| {
         let chars = error.column.map_or(0, |column| column.saturating_sub(1));
         let bytes = schedule.char_indices().nth(chars).map_or(schedule.len(), |(at, _)| at);
-        Wrong { at: from + bytes, message: error.message }
+        LineError { at: from + bytes, message: error.message }
     })?;
     let mut rest = to;
     let user = if system {
@@ -270,15 +270,15 @@ fn read(line: &str, start: usize, system: bool) -> Result<CrontabLine, Wrong> {
     let (from, _) = word(line, rest).ok_or_else(|| too_short(line, system))?;
     let (command, stdin) = split_percent(line.get(from..).unwrap_or_default());
     if command.trim().is_empty() {
-        return Err(Wrong { at: from, message: "the command is empty".to_owned() });
+        return Err(LineError { at: from, message: "the command is empty".to_owned() });
     }
     Ok(CrontabLine::Job(CrontabEntry { rule, user, command, stdin }))
 }
 
-fn too_short(line: &str, system: bool) -> Wrong {
+fn too_short(line: &str, system: bool) -> LineError {
     let user = if system { "a user and " } else { "" };
     let message = format!("five time fields or a nickname, {user}a command are needed");
-    Wrong { at: line.trim_end().len(), message }
+    LineError { at: line.trim_end().len(), message }
 }
 
 /// From where to where the times reach: five words, a nickname, or `@every` and its length.

@@ -28,7 +28,7 @@ pub struct Wanted<'a> {
 
 /// How the cluster's task compares with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum TaskDifference {
     /// There is no task.
     New,
     /// The definition is the same.
@@ -51,14 +51,14 @@ pub struct ImportedTask {
 /// The task name of each line, and how the existing task with that name compares. `known` are the
 /// existing tasks.
 #[must_use]
-pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> {
-    let mut found: Vec<Option<(String, Fit)>> = vec![None; wanted.len()];
+pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, TaskDifference)> {
+    let mut found: Vec<Option<(String, TaskDifference)>> = vec![None; wanted.len()];
     let mut left: Vec<&ImportedTask> = known.iter().collect();
     let same = |line: &Wanted<'_>, task: &ImportedTask| holds(task, line.fields, |_| true);
-    claim(wanted, &mut found, &mut left, Fit::Unchanged, same);
+    claim(wanted, &mut found, &mut left, TaskDifference::Unchanged, same);
     let same_action =
         |line: &Wanted<'_>, task: &ImportedTask| holds(task, line.fields, |key| key == "action");
-    claim(wanted, &mut found, &mut left, Fit::Differs, same_action);
+    claim(wanted, &mut found, &mut left, TaskDifference::Differs, same_action);
     // If one line and one task of a base are left, the command was changed.
     for at in 0..wanted.len() {
         let Some(line) = wanted.get(at) else { continue };
@@ -69,7 +69,7 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> 
         if let (Some(task), None, true) = (tasks.next(), tasks.next(), alone)
             && let Some(slot) = found.get_mut(at).filter(|slot| slot.is_none())
         {
-            *slot = Some((task.name.clone(), Fit::Differs));
+            *slot = Some((task.name.clone(), TaskDifference::Differs));
         }
     }
     let mut taken: BTreeSet<String> = known.iter().map(|task| task.name.clone()).collect();
@@ -77,7 +77,7 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> 
         found.unwrap_or_else(|| {
             let name = new_name(line, wanted, &taken);
             taken.insert(name.clone());
-            (name, Fit::New)
+            (name, TaskDifference::New)
         })
     });
     fits.collect()
@@ -85,7 +85,7 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> 
 
 /// The names of tasks without a line.
 #[must_use]
-pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [ImportedTask]) -> Vec<&'v str> {
+pub fn left_over<'v>(fits: &[(String, TaskDifference)], known: &'v [ImportedTask]) -> Vec<&'v str> {
     let names: BTreeSet<&str> = fits.iter().map(|(name, _)| name.as_str()).collect();
     known.iter().map(|task| task.name.as_str()).filter(|name| !names.contains(name)).collect()
 }
@@ -93,9 +93,9 @@ pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [ImportedTask]) -> Vec<&
 /// Assigns to each open line of a base an unassigned task of that base that fits.
 fn claim(
     wanted: &[Wanted<'_>],
-    found: &mut [Option<(String, Fit)>],
+    found: &mut [Option<(String, TaskDifference)>],
     left: &mut Vec<&ImportedTask>,
-    fit: Fit,
+    fit: TaskDifference,
     fits: impl Fn(&Wanted<'_>, &ImportedTask) -> bool,
 ) {
     for (line, slot) in wanted.iter().zip(found.iter_mut()).filter(|(_, slot)| slot.is_none()) {
@@ -165,7 +165,7 @@ mod tests {
         WantedLine { base, command, schedule, fields }
     }
 
-    fn fits(lines: &[WantedLine], known: &[ImportedTask]) -> Vec<(String, Fit)> {
+    fn fits(lines: &[WantedLine], known: &[ImportedTask]) -> Vec<(String, TaskDifference)> {
         let wanted: Vec<Wanted<'_>> = lines
             .iter()
             .map(|line| Wanted {
@@ -180,8 +180,8 @@ mod tests {
 
     /// The tasks in the cluster after an import.
     fn imported(lines: &[WantedLine]) -> Vec<ImportedTask> {
-        let one = |(line, (name, fit)): (&WantedLine, (String, Fit))| {
-            assert_eq!(fit, Fit::New);
+        let one = |(line, (name, fit)): (&WantedLine, (String, TaskDifference))| {
+            assert_eq!(fit, TaskDifference::New);
             ImportedTask { name, revision: 1, body: line.fields.clone() }
         };
         lines.iter().zip(fits(lines, &[])).map(one).collect()
@@ -218,10 +218,10 @@ mod tests {
         let mut again = lines();
         again.insert(0, line("b", "parts weekly", "9"));
         let fits = fits(&again, &known);
-        assert_eq!(fits[0].1, Fit::New);
+        assert_eq!(fits[0].1, TaskDifference::New);
         let names: Vec<&str> = known.iter().map(|task| task.name.as_str()).collect();
         for (at, (name, fit)) in fits[1..].iter().enumerate() {
-            assert_eq!((name.as_str(), fit), (names[at], &Fit::Unchanged));
+            assert_eq!((name.as_str(), fit), (names[at], &TaskDifference::Unchanged));
         }
         assert_eq!(left_over(&fits, &known), Vec::<&str>::new());
     }
@@ -230,8 +230,8 @@ mod tests {
     fn a_line_that_was_alone_keeps_its_name_when_it_is_no_longer() {
         let known = imported(&[line("b", "parts hourly", "1")]);
         let fits = fits(&[line("b", "parts daily", "2"), line("b", "parts hourly", "1")], &known);
-        assert_eq!((fits[1].0.as_str(), &fits[1].1), ("b", &Fit::Unchanged));
-        assert_eq!(fits[0].1, Fit::New);
+        assert_eq!((fits[1].0.as_str(), &fits[1].1), ("b", &TaskDifference::Unchanged));
+        assert_eq!(fits[0].1, TaskDifference::New);
     }
 
     #[test]
@@ -243,10 +243,10 @@ mod tests {
         let fits = fits(&changed, &known);
         assert_eq!(
             (fits[0].0.as_str(), &fits[0].1),
-            (known[0].name.as_str(), &Fit::Differs),
+            (known[0].name.as_str(), &TaskDifference::Differs),
             "schedule"
         );
-        assert_eq!((fits[4].0.as_str(), &fits[4].1), ("c", &Fit::Differs), "command");
+        assert_eq!((fits[4].0.as_str(), &fits[4].1), ("c", &TaskDifference::Differs), "command");
         let fewer = fits[1..].to_vec();
         assert_eq!(left_over(&fewer, &known), [known[0].name.as_str()]);
     }
@@ -258,6 +258,6 @@ mod tests {
             revision: 1,
             body: json!({"action": "x"}),
         });
-        assert_eq!(fits(&[line("b", "x", "1")], &known), [("b".to_owned(), Fit::New)]);
+        assert_eq!(fits(&[line("b", "x", "1")], &known), [("b".to_owned(), TaskDifference::New)]);
     }
 }

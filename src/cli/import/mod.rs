@@ -18,9 +18,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use self::body::{ImportSettings, PreparedJob};
-use self::crontab::{Crontab, Remark};
+use self::crontab::{Crontab, LineNotice};
 use self::machine::RunsAs;
-use self::matching::{Fit, ImportedTask, Wanted};
+use self::matching::{ImportedTask, TaskDifference, Wanted};
 use self::naming::{clean, file_part, program};
 use super::context::CliContext;
 use super::exit::{CommandResult, Failure};
@@ -104,7 +104,7 @@ struct ImportItem {
     prepared: PreparedJob,
     /// The fields of the body as a node shows them.
     canonical: Value,
-    fit: Fit,
+    fit: TaskDifference,
     /// What the cluster made of it; empty: it was not asked.
     result: String,
 }
@@ -259,7 +259,7 @@ impl Import {
         let mut remarks = crontab.not_carried;
         if is_system(path) && !args.system {
             let message = "its lines name users, it seems: --system".to_owned();
-            remarks.push(Remark { line: 1, message });
+            remarks.push(LineNotice { line: 1, message });
         }
         self.mail(&file, crontab.mail, setting.mailto.as_deref(), &mut remarks);
         let setting = &setting.of_file(path);
@@ -278,7 +278,7 @@ impl Import {
             {
                 let message =
                     format!("user {user}: only a node that runs as root, or as {user}, can be it");
-                remarks.push(Remark { line: job.line, message });
+                remarks.push(LineNotice { line: job.line, message });
             }
             self.items.push(ImportItem {
                 file: file.clone(),
@@ -289,7 +289,7 @@ impl Import {
                 base,
                 prepared,
                 canonical,
-                fit: Fit::New,
+                fit: TaskDifference::New,
                 result: String::new(),
             });
         }
@@ -298,7 +298,7 @@ impl Import {
         remarks.sort_by_key(|remark| remark.line);
         let wrong = |(line, column, message)| format!("{file}:{line}:{column}: {message}");
         self.problems.extend(problems.into_iter().map(wrong));
-        let remark = |remark: Remark| format!("{file}:{}: {}", remark.line, remark.message);
+        let remark = |remark: LineNotice| format!("{file}:{}: {}", remark.line, remark.message);
         self.not_carried.extend(remarks.into_iter().map(remark));
     }
 
@@ -306,11 +306,11 @@ impl Import {
     fn mail(
         &mut self,
         file: &str,
-        assignments: Vec<Remark>,
+        assignments: Vec<LineNotice>,
         task: Option<&str>,
-        not_carried: &mut Vec<Remark>,
+        not_carried: &mut Vec<LineNotice>,
     ) {
-        for Remark { line, message } in assignments {
+        for LineNotice { line, message } in assignments {
             match task {
                 Some(task) => self.chained.push(format!(
                     "{file}:{line}: {message}: {task} is started when a run fails, times out or is \
@@ -322,7 +322,7 @@ impl Import {
                         "{message}: nothing is mailed; output is kept with each execution, and \
                          with --mailto TASK that task is started when a run goes wrong"
                     );
-                    not_carried.push(Remark { line, message });
+                    not_carried.push(LineNotice { line, message });
                 }
             }
         }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::matching::{Fit, ImportedTask};
+use super::matching::{ImportedTask, TaskDifference};
 use super::{Import, ImportItem};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{Exit, Failure};
@@ -44,14 +44,14 @@ impl Import {
     ) -> Result<(), Failure> {
         for item in &mut self.items {
             item.result = match item.fit {
-                Fit::Unchanged => "unchanged".to_owned(),
-                Fit::Differs if update => item.update(known, context).await?,
-                Fit::Differs => "differs".to_owned(),
-                Fit::New => continue,
+                TaskDifference::Unchanged => "unchanged".to_owned(),
+                TaskDifference::Differs if update => item.update(known, context).await?,
+                TaskDifference::Differs => "differs".to_owned(),
+                TaskDifference::New => continue,
             };
         }
         let mut new: Vec<&mut ImportItem> =
-            self.items.iter_mut().filter(|item| item.fit == Fit::New).collect();
+            self.items.iter_mut().filter(|item| item.fit == TaskDifference::New).collect();
         for items in new.chunks_mut(BATCH) {
             create(items, context).await?;
         }

@@ -39,11 +39,11 @@ pub(super) struct Expanded<'v> {
     pub body: Cow<'v, Value>,
     /// What is wrong.
     pub problems: Vec<BodyProblem>,
-    moved: Vec<Moved>,
+    moved: Vec<RewrittenField>,
 }
 
 /// A canonical field whose value was written elsewhere.
-struct Moved {
+struct RewrittenField {
     /// The pointer to it.
     pointer: String,
     /// The field that was written.
@@ -87,7 +87,7 @@ impl Expanded<'_> {
 struct FlatReader {
     fields: Map<String, Value>,
     problems: Vec<BodyProblem>,
-    moved: Vec<Moved>,
+    moved: Vec<RewrittenField>,
 }
 
 impl FlatReader {
@@ -143,7 +143,7 @@ impl FlatReader {
             self.fields.insert("schedule".to_owned(), made);
             if let Some(rule) = rule {
                 let pointer = format!("/schedule/{rule}");
-                self.moved.push(Moved { pointer, written: "schedule", whole: true });
+                self.moved.push(RewrittenField { pointer, written: "schedule", whole: true });
             }
         }
         let word = TYPES.iter().find(|(_, meaning)| Some(*meaning) == rule)?.0;
@@ -240,7 +240,7 @@ impl FlatReader {
             let inner = object.entry(*key).or_insert(Value::Null);
             if inner.is_null() {
                 *inner = Value::Object(Map::new());
-                made.push(Moved { pointer: pointer.clone(), written: name, whole: false });
+                made.push(RewrittenField { pointer: pointer.clone(), written: name, whole: false });
             }
             match inner {
                 Value::Object(inner) => object = inner,
@@ -255,7 +255,7 @@ impl FlatReader {
             None => {
                 object.insert((*last).to_owned(), value);
                 self.moved.extend(made);
-                self.moved.push(Moved { pointer, written: name, whole: true });
+                self.moved.push(RewrittenField { pointer, written: name, whole: true });
             }
             Some(own) if same(own, &value) => {}
             Some(own) => {

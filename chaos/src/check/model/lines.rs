@@ -47,7 +47,7 @@ enum ReplayedLine<'a> {
 }
 
 /// An execution that waits and that nothing holds.
-struct Standing<'a> {
+struct ReadyExecution<'a> {
     /// Whether the time of its next attempt has come.
     able: bool,
     /// Its rank, its tick or when it was asked for, and its id: the lowest goes first.
@@ -289,7 +289,7 @@ impl ReferenceModel {
                         continue;
                     }
                     let able = next_at.is_none_or(|at| at <= now);
-                    waiting.push(Standing { able, order, lines: lines.clone() });
+                    waiting.push(ReadyExecution { able, order, lines: lines.clone() });
                 }
             }
         }

@@ -22,13 +22,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
 use self::guards::{LineGuard, LineGuards};
-use self::promise::{LinePromise, LineSighting};
+use self::promise::{LinePromise, LineReachedCase};
 use self::world::{LineStep, LineWorldState};
 
 /// The model as stateright sees it.
 struct LineModel {
     guards: LineGuards,
-    /// What was found: promises, then sightings. Each is shown to stateright once, so that the way to
+    /// What was found: promises, then reached cases. Each is shown to stateright once, so that the way to
     /// it is the first one.
     found: AtomicU32,
 }
@@ -74,7 +74,7 @@ impl Model for LineModel {
             happens::<6>,
         ];
         let always = LinePromise::ALL.into_iter().zip(holds);
-        let sometimes = LineSighting::ALL.into_iter().zip(happens);
+        let sometimes = LineReachedCase::ALL.into_iter().zip(happens);
         always
             .map(|(promise, holds)| Property::always(promise.words(), holds))
             .chain(sometimes.map(|(seen, happens)| Property::sometimes(seen.words(), happens)))
@@ -89,7 +89,7 @@ fn holds<const AT: usize>(model: &LineModel, world: &LineWorldState) -> bool {
 fn happens<const AT: usize>(model: &LineModel, world: &LineWorldState) -> bool {
     let place = LinePromise::ALL.len() + AT;
     let known = model.found.load(Ordering::Relaxed) & (1 << place) != 0;
-    !known && LineSighting::ALL[AT].seen(world, &world.head(model.guards)) && model.first(place)
+    !known && LineReachedCase::ALL[AT].seen(world, &world.head(model.guards)) && model.first(place)
 }
 
 /// What a look through the states showed.
@@ -97,7 +97,7 @@ struct LineOutcome {
     unique: usize,
     /// The broken promises, each with the steps to it; the shortest first.
     broken: Vec<(LinePromise, Vec<LineStep>)>,
-    seen: Vec<(LineSighting, usize)>,
+    seen: Vec<(LineReachedCase, usize)>,
 }
 
 fn look(guards: LineGuards, threads: usize, stop: bool) -> LineOutcome {
@@ -110,7 +110,7 @@ fn look(guards: LineGuards, threads: usize, stop: bool) -> LineOutcome {
     let mut broken: Vec<(LinePromise, Vec<LineStep>)> =
         broken.filter_map(|promise| Some((promise, way(promise.words())?))).collect();
     broken.sort_by_key(|(_, way)| way.len());
-    let seen = LineSighting::ALL.into_iter();
+    let seen = LineReachedCase::ALL.into_iter();
     let seen = seen.filter_map(|seen| Some((seen, way(seen.words())?.len()))).collect();
     LineOutcome { unique: checker.unique_state_count(), broken, seen }
 }
@@ -125,17 +125,17 @@ pub(super) fn whole(threads: usize) -> (String, bool) {
         let _ = writeln!(text, "{result:<7} {}", promise.words());
     }
     text.push('\n');
-    for sighting in LineSighting::ALL {
-        let result = match outcome.seen.iter().find(|(seen, _)| *seen == sighting) {
+    for case in LineReachedCase::ALL {
+        let result = match outcome.seen.iter().find(|(seen, _)| *seen == case) {
             Some((_, steps)) => format!("seen after {steps} steps"),
             None => "NEVER SEEN".to_owned(),
         };
-        let _ = writeln!(text, "{result:<20} {}", sighting.words());
+        let _ = writeln!(text, "{result:<20} {}", case.words());
     }
     if let Some((promise, way)) = outcome.broken.first() {
         let _ = writeln!(text, "\n{}", tell(*promise, way));
     }
-    let valid = outcome.broken.is_empty() && outcome.seen.len() == LineSighting::ALL.len();
+    let valid = outcome.broken.is_empty() && outcome.seen.len() == LineReachedCase::ALL.len();
     (text, valid)
 }
 

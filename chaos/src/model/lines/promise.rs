@@ -52,7 +52,7 @@ impl LinePromise {
 
 /// A state of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineSighting {
+pub(super) enum LineReachedCase {
     AllOver,
     Overtaken,
     NoRoom,
@@ -62,7 +62,7 @@ pub(super) enum LineSighting {
     Restarted,
 }
 
-impl LineSighting {
+impl LineReachedCase {
     /// All of them.
     pub(super) const ALL: [Self; 7] = [
         Self::AllOver,

@@ -35,7 +35,7 @@ struct TablePage<T> {
 
 /// A chapter of pages, and which of them have busy tasks.
 #[derive(Clone, Debug)]
-struct Chapter<T> {
+struct PageGroup<T> {
     pages: [Option<Arc<TablePage<T>>>; CHAPTER],
     /// Bit p is for page p. Derived.
     busy: u128,
@@ -44,7 +44,7 @@ struct Chapter<T> {
 /// Tasks by key.
 #[derive(Clone, Debug)]
 pub struct TaskTable<T> {
-    chapters: Vec<Arc<Chapter<T>>>,
+    chapters: Vec<Arc<PageGroup<T>>>,
     /// Number of slots up to the highest used one.
     end: usize,
     /// Slots below `end` without a task. Derived.
@@ -118,7 +118,7 @@ impl<T: TableTask> TaskTable<T> {
     /// The task of a key, mutably, and its busy bits.
     pub fn get_mut(&mut self, key: TaskKey) -> Option<(&mut T, BusyMark<'_>)> {
         let at = At::of(key.slot());
-        let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
+        let PageGroup { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
         let TablePage { tasks, busy: page } = Arc::make_mut(pages.get_mut(at.page)?.as_mut()?);
         let task = tasks.get_mut(at.slot)?.as_mut().filter(|task| task.key() == key)?;
         Some((Arc::make_mut(task), BusyMark { page, chapter, at }))
@@ -174,9 +174,9 @@ impl<T: TableTask> TaskTable<T> {
         let at = At::of(slot);
         while self.chapters.len() <= at.chapter {
             let pages = [const { None }; CHAPTER];
-            self.chapters.push(Arc::new(Chapter { pages, busy: 0 }));
+            self.chapters.push(Arc::new(PageGroup { pages, busy: 0 }));
         }
-        let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
+        let PageGroup { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
         let page = pages
             .get_mut(at.page)?
             .get_or_insert_with(|| Arc::new(TablePage { tasks: [const { None }; PAGE], busy: 0 }));

@@ -8,7 +8,7 @@ use super::super::command::{
     SetExecutorStatus, StartOn,
 };
 use super::super::task::record::{Attempt, AttemptExecutor};
-use super::plausible::Dice;
+use super::plausible::StepNumbers;
 use super::samples::at;
 use super::telling::clock;
 use crate::domain::executor::{ExecutorInfo, ExecutorRecord, ExecutorStatus};
@@ -179,7 +179,7 @@ pub(super) fn shown(state: &State) -> Vec<String> {
 }
 
 /// A command about executors as it might come.
-pub(super) fn plausible(state: &State, dice: &mut Dice) -> Command {
+pub(super) fn plausible(state: &State, dice: &mut StepNumbers) -> Command {
     let id = ["e1", "e2", "e3"][usize::from(dice.below(3))].to_owned();
     let kept = state.executor(&id);
     let revision = kept.map_or(Revision(1), |kept| kept.revision);
@@ -230,7 +230,7 @@ pub(super) fn plausible_dispatch(
     of: OfFence,
     session: SessionId,
     again: bool,
-    dice: &mut Dice,
+    dice: &mut StepNumbers,
 ) -> Command {
     let OfFence { task, execution, fence } = of;
     match dice.below(10) {

@@ -8,7 +8,7 @@ use super::super::command::{Command, PutMode, Settle};
 use super::super::limits::KEY_AGE;
 use super::super::task::record::Execution;
 use super::super::{Event, EventKind, EventObject, Hint, Task};
-use super::plausible::{self, Dice};
+use super::plausible::{self, StepNumbers};
 use super::*;
 use crate::domain::ids::Revision;
 use crate::domain::task::{AfterRun, ExecutionMode};
@@ -55,7 +55,7 @@ impl LawWitness {
         }
     }
 
-    fn step(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>, dice: &mut Dice) {
+    fn step(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>, dice: &mut StepNumbers) {
         let before = self.world.rows();
         let counter = self.world.state.cluster().counter;
         let entry = self.world.entry(command, "someone", key);
@@ -274,7 +274,7 @@ impl LawWitness {
     }
 
     /// Now and then the twin is written out, and now and then read back.
-    fn checkpoint(&mut self, dice: &mut Dice) {
+    fn checkpoint(&mut self, dice: &mut StepNumbers) {
         if !dice.percent(15) {
             return;
         }
@@ -437,7 +437,7 @@ proptest! {
     fn all_laws_hold_after_every_command(steps in steps()) {
         let mut witness = LawWitness::new();
         for (at, faces) in steps.into_iter().enumerate() {
-            let mut dice = Dice::new(faces);
+            let mut dice = StepNumbers::new(faces);
             witness.world.stamp = plausible::stamp(witness.world.stamp, &mut dice);
             let (command, key) = match at {
                 0 => (genesis(), None),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::command::{OfExecution, OfFence, PauseTask, Start};
 use super::super::task::record::Execution;
 use super::super::{Line, LineKey, Refusal, Task, WaitingExecution};
-use super::plausible::Dice;
+use super::plausible::StepNumbers;
 use super::*;
 use crate::domain::task::{Concurrency, ExecutionMode};
 
@@ -16,7 +16,7 @@ const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const GROUPS: [(&str, u32); 2] = [("g", 1), ("h", 2)];
 
 /// A definition that stands in some lines.
-fn lined(name: &str, dice: &mut Dice) -> TaskSpec {
+fn lined(name: &str, dice: &mut StepNumbers) -> TaskSpec {
     let modes = [
         ExecutionMode::Sequential,
         ExecutionMode::Sequential,
@@ -43,7 +43,7 @@ struct LineWorld {
 }
 
 impl LineWorld {
-    fn new(dice: &mut Dice) -> Self {
+    fn new(dice: &mut StepNumbers) -> Self {
         let mut world = TestWorld::new();
         let session = world.node(1, 1);
         for name in NAMES {
@@ -167,11 +167,11 @@ impl LineWorld {
         self.world.accept(&finish(task, execution.id, fence, report));
     }
 
-    fn step(&mut self, dice: &mut Dice) {
+    fn step(&mut self, dice: &mut StepNumbers) {
         self.world.wait(u64::from(dice.below(3)) * 500);
         let name = NAMES[usize::from(dice.below(6))];
         let task = self.world.state.named(name).expect("a task").key;
-        let pick = |all: Vec<(TaskKey, Execution)>, dice: &mut Dice| {
+        let pick = |all: Vec<(TaskKey, Execution)>, dice: &mut StepNumbers| {
             let sides = u16::try_from(all.len().max(1)).expect("few");
             all.into_iter().nth(usize::from(dice.below(sides)))
         };
@@ -278,9 +278,9 @@ proptest! {
         definitions in prop::array::uniform24(any::<u16>()),
         steps in prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..120),
     ) {
-        let mut world = LineWorld::new(&mut Dice::new(definitions));
+        let mut world = LineWorld::new(&mut StepNumbers::new(definitions));
         for faces in steps {
-            world.step(&mut Dice::new(faces));
+            world.step(&mut StepNumbers::new(faces));
         }
         world.drain();
     }

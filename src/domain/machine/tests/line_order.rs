@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::command::{OfExecution, PauseTask, SetScheduler, Start};
 use super::super::task::record::Execution;
 use super::super::{LineKey, Task, WaitingExecution};
-use super::plausible::Dice;
+use super::plausible::StepNumbers;
 use super::*;
 use crate::domain::task::{Concurrency, ExecutionMode};
 
@@ -173,7 +173,7 @@ impl OrderWorld {
     }
 
     /// A definition that is in some lines.
-    fn spec(name: &str, dice: &mut Dice) -> TaskSpec {
+    fn spec(name: &str, dice: &mut StepNumbers) -> TaskSpec {
         let modes = [
             ExecutionMode::Sequential,
             ExecutionMode::Sequential,
@@ -196,7 +196,7 @@ impl OrderWorld {
         spec
     }
 
-    fn step(&mut self, dice: &mut Dice) {
+    fn step(&mut self, dice: &mut StepNumbers) {
         self.world.wait(u64::from(dice.below(3)) * 500);
         let name = NAMES[usize::from(dice.below(6))];
         let Some(task) = self.world.state.named(name).map(|task| task.key) else {
@@ -277,7 +277,7 @@ proptest! {
     ) {
         let mut world = OrderWorld::new();
         for faces in steps {
-            world.step(&mut Dice::new(faces));
+            world.step(&mut StepNumbers::new(faces));
             world.hold();
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::task::{Concurrency, ExecutionMode};
 
 /// Where the newcomer and the running one meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meeting {
+enum OverlapCase {
     Parallel,
     Skip,
     Sequential,
@@ -24,7 +24,7 @@ enum Meeting {
 
 /// How an execution comes while another one runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Newcomer {
+enum OverlapArrival {
     Tick,
     Trigger,
     /// It failed, and the time of its next attempt comes.
@@ -36,7 +36,7 @@ enum Newcomer {
 
 /// How the running one ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
+enum RunningEnd {
     Ends,
     TimesOut,
     IsLost,
@@ -63,23 +63,28 @@ enum CellOutcome {
 use CellOutcome::{Beside, GaveWay, KeepsOut, Refused, Waits, WaitsForStop};
 
 /// By newcomer: tick, trigger, retry, retry by hand, late tick.
-const EXPECTED: [(Meeting, [CellOutcome; 5]); 5] = [
-    (Meeting::Parallel, [Beside, Beside, Beside, Beside, Beside]),
-    (Meeting::Skip, [Refused, Refused, KeepsOut, Refused, Refused]),
-    (Meeting::Sequential, [Waits, Waits, Waits, Waits, Waits]),
-    (Meeting::Replace, [WaitsForStop, WaitsForStop, GaveWay, WaitsForStop, WaitsForStop]),
-    (Meeting::Group, [Waits, Waits, Waits, Waits, Waits]),
+const EXPECTED: [(OverlapCase, [CellOutcome; 5]); 5] = [
+    (OverlapCase::Parallel, [Beside, Beside, Beside, Beside, Beside]),
+    (OverlapCase::Skip, [Refused, Refused, KeepsOut, Refused, Refused]),
+    (OverlapCase::Sequential, [Waits, Waits, Waits, Waits, Waits]),
+    (OverlapCase::Replace, [WaitsForStop, WaitsForStop, GaveWay, WaitsForStop, WaitsForStop]),
+    (OverlapCase::Group, [Waits, Waits, Waits, Waits, Waits]),
 ];
 
-const NEWCOMERS: [Newcomer; 5] =
-    [Newcomer::Tick, Newcomer::Trigger, Newcomer::Retry, Newcomer::HandRetry, Newcomer::LateTick];
+const NEWCOMERS: [OverlapArrival; 5] = [
+    OverlapArrival::Tick,
+    OverlapArrival::Trigger,
+    OverlapArrival::Retry,
+    OverlapArrival::HandRetry,
+    OverlapArrival::LateTick,
+];
 
 /// Each with the status that it leaves.
-const GOINGS: [(Going, Status); 4] = [
-    (Going::Ends, Status::Success),
-    (Going::TimesOut, Status::Timeout),
-    (Going::IsLost, Status::Lost),
-    (Going::IsCancelled, Status::Cancelled),
+const GOINGS: [(RunningEnd, Status); 4] = [
+    (RunningEnd::Ends, Status::Success),
+    (RunningEnd::TimesOut, Status::Timeout),
+    (RunningEnd::IsLost, Status::Lost),
+    (RunningEnd::IsCancelled, Status::Cancelled),
 ];
 
 /// A cluster of two nodes in which one cell is played.
@@ -91,23 +96,23 @@ struct CellWorld {
 }
 
 impl CellWorld {
-    fn new(meeting: Meeting, newcomer: Newcomer) -> Self {
+    fn new(meeting: OverlapCase, newcomer: OverlapArrival) -> Self {
         let mut world = TestWorld::new();
         let sessions = [world.node(1, 1), world.node(2, 2)];
         let mut spec = every("one", 1_000);
         spec.execution_mode = match meeting {
-            Meeting::Skip => ExecutionMode::Skip,
-            Meeting::Sequential => ExecutionMode::Sequential,
-            Meeting::Replace => ExecutionMode::Replace,
-            Meeting::Parallel | Meeting::Group => ExecutionMode::Parallel,
+            OverlapCase::Skip => ExecutionMode::Skip,
+            OverlapCase::Sequential => ExecutionMode::Sequential,
+            OverlapCase::Replace => ExecutionMode::Replace,
+            OverlapCase::Parallel | OverlapCase::Group => ExecutionMode::Parallel,
         };
-        if meeting == Meeting::Group {
+        if meeting == OverlapCase::Group {
             spec.concurrency = Some(Concurrency { group: "g".to_owned(), limit: 1 });
         }
         let mut coming = spec.clone();
-        coming.retry.max_retry = u32::from(newcomer == Newcomer::Retry);
+        coming.retry.max_retry = u32::from(newcomer == OverlapArrival::Retry);
         let running = match meeting {
-            Meeting::Group => {
+            OverlapCase::Group => {
                 coming.name = "other".to_owned();
                 Some(world.add(spec))
             }
@@ -156,15 +161,15 @@ impl CellWorld {
     }
 
     /// Ends the attempt of a running execution.
-    fn go(&mut self, task: TaskKey, execution: ExecutionId, going: Going) {
+    fn go(&mut self, task: TaskKey, execution: ExecutionId, going: RunningEnd) {
         self.world.wait(100);
         let fence = self.found(execution).attempt.expect("an attempt").fence;
         let end = |status, at| finish(task, execution, fence, report(status, at));
         let at = self.world.stamp;
         let last = match going {
-            Going::Ends => end(Status::Success, at),
-            Going::TimesOut => end(Status::Timeout, at),
-            Going::IsLost => {
+            RunningEnd::Ends => end(Status::Success, at),
+            RunningEnd::TimesOut => end(Status::Timeout, at),
+            RunningEnd::IsLost => {
                 let (node, session) = (NodeId::new(1, 1), self.sessions[0]);
                 let liveness = Liveness::Down;
                 let down = Command::NodeLiveness(NodeLiveness { node, session, liveness });
@@ -172,7 +177,7 @@ impl CellWorld {
                 self.world.wait(10_000);
                 Command::Lose(OfFence { task, execution, fence })
             }
-            Going::IsCancelled => {
+            RunningEnd::IsCancelled => {
                 self.apply(&Command::Stop(OfExecution { task, execution })).0.expect("it runs");
                 end(Status::Cancelled, at)
             }
@@ -199,16 +204,16 @@ impl CellWorld {
     }
 
     /// The request by which a newcomer comes.
-    fn request(&self, newcomer: Newcomer, failed: Option<ExecutionId>) -> Command {
+    fn request(&self, newcomer: OverlapArrival, failed: Option<ExecutionId>) -> Command {
         let (task, now) = (self.tasks[1], self.world.stamp);
         match newcomer {
-            Newcomer::Tick => self.claim(task, now, Trigger::Schedule),
-            Newcomer::LateTick => {
+            OverlapArrival::Tick => self.claim(task, now, Trigger::Schedule),
+            OverlapArrival::LateTick => {
                 let settled = self.world.state.task(task).expect("a task").progress.cursor;
                 self.claim(task, settled.plus(Millis(1)), Trigger::CatchUp)
             }
-            Newcomer::Trigger => self.trigger(task),
-            Newcomer::HandRetry | Newcomer::Retry => {
+            OverlapArrival::Trigger => self.trigger(task),
+            OverlapArrival::HandRetry | OverlapArrival::Retry => {
                 let execution = failed.expect("one that failed");
                 Command::Retry(OfExecution { task, execution })
             }
@@ -218,15 +223,15 @@ impl CellWorld {
 
 /// Plays a cell in which the newcomer comes while another one runs.
 fn play(
-    meeting: Meeting,
-    newcomer: Newcomer,
-    (going, left): (Going, Status),
+    meeting: OverlapCase,
+    newcomer: OverlapArrival,
+    (going, left): (RunningEnd, Status),
     expected: CellOutcome,
 ) {
     let mut cell = CellWorld::new(meeting, newcomer);
     let [running, coming] = cell.tasks;
     let failed = match newcomer {
-        Newcomer::Retry | Newcomer::HandRetry => Some(cell.failed(coming)),
+        OverlapArrival::Retry | OverlapArrival::HandRetry => Some(cell.failed(coming)),
         _ => None,
     };
     cell.without_retries();
@@ -235,7 +240,7 @@ fn play(
     cell.start(running, ran, 0).expect("nothing runs");
     cell.world.wait(1_000);
     let came = match newcomer {
-        Newcomer::Retry => Ok(failed.expect("one that failed")),
+        OverlapArrival::Retry => Ok(failed.expect("one that failed")),
         _ => cell.create(&cell.request(newcomer, failed)),
     };
     assert_eq!(cell.found(ran).stopping, expected == WaitsForStop);
@@ -258,8 +263,8 @@ fn play(
 }
 
 /// Plays the cell in which what is to be attempted again keeps all others out.
-fn play_kept_out(meeting: Meeting, (going, left): (Going, Status)) {
-    let mut cell = CellWorld::new(meeting, Newcomer::Retry);
+fn play_kept_out(meeting: OverlapCase, (going, left): (RunningEnd, Status)) {
+    let mut cell = CellWorld::new(meeting, OverlapArrival::Retry);
     let [_, task] = cell.tasks;
     let one = cell.failed(task);
     let other = |cell: &mut CellWorld| {

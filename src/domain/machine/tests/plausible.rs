@@ -17,12 +17,12 @@ use crate::domain::time::{Millis, Timestamp};
 
 /// The numbers that one step is made of, used up one by one.
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
+pub(super) struct StepNumbers {
     faces: [u16; 24],
     next: usize,
 }
 
-impl Dice {
+impl StepNumbers {
     pub fn new(faces: [u16; 24]) -> Self {
         Self { faces, next: 0 }
     }
@@ -49,7 +49,7 @@ impl Dice {
 }
 
 /// The next stamp: mostly a little later, now and then earlier or much later.
-pub(super) fn stamp(now: Timestamp, dice: &mut Dice) -> Timestamp {
+pub(super) fn stamp(now: Timestamp, dice: &mut StepNumbers) -> Timestamp {
     match dice.below(100) {
         0..5 => now.minus(dice.millis(300)),
         5..8 => now.plus(Millis(dice.millis(100).0 * 60_000)),
@@ -62,7 +62,7 @@ pub(super) fn stamp(now: Timestamp, dice: &mut Dice) -> Timestamp {
 pub(super) fn command(
     state: &State,
     now: Timestamp,
-    dice: &mut Dice,
+    dice: &mut StepNumbers,
 ) -> (Command, Option<IdempotencyKey<'static>>) {
     let key = dice.percent(8).then(|| IdempotencyKey {
         text: ["k1", "k2", "k3"][usize::from(dice.below(3))],
@@ -85,12 +85,12 @@ pub(super) fn command(
     (command.unwrap_or_else(|| of_put(now, dice)), key)
 }
 
-fn name(dice: &mut Dice) -> String {
+fn name(dice: &mut StepNumbers) -> String {
     ["a", "b", "c", "d"][usize::from(dice.below(4))].to_owned()
 }
 
 /// A definition with what matters to the machine varied.
-fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
+fn definition(now: Timestamp, dice: &mut StepNumbers) -> TaskSpec {
     let name = name(dice);
     let rule = match dice.below(10) {
         0 => Rule::Immediate,
@@ -140,7 +140,7 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     spec
 }
 
-fn revision(task: Option<&Task>, dice: &mut Dice) -> Option<Revision> {
+fn revision(task: Option<&Task>, dice: &mut StepNumbers) -> Option<Revision> {
     match dice.below(10) {
         0..7 => None,
         7..9 => task.map(|task| task.live.revision),
@@ -148,7 +148,7 @@ fn revision(task: Option<&Task>, dice: &mut Dice) -> Option<Revision> {
     }
 }
 
-fn of_put(now: Timestamp, dice: &mut Dice) -> Command {
+fn of_put(now: Timestamp, dice: &mut StepNumbers) -> Command {
     let mode = match dice.below(10) {
         0..5 => PutMode::Add,
         5..7 => PutMode::Force,
@@ -158,7 +158,7 @@ fn of_put(now: Timestamp, dice: &mut Dice) -> Command {
     put(mode, definition(now, dice))
 }
 
-fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
+fn lifecycle(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command {
     let known: Vec<&std::sync::Arc<Task>> = state.tasks().collect();
     let name = match dice.pick(&known) {
         Some(task) if dice.percent(85) => task.live.name.to_string(),
@@ -196,7 +196,7 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
     }
 }
 
-fn about_node(state: &State, dice: &mut Dice) -> Command {
+fn about_node(state: &State, dice: &mut StepNumbers) -> Command {
     let node = NodeId::new(1 + dice.below(3), 1);
     let known = state.node(node);
     let session = match known {
@@ -220,7 +220,7 @@ fn about_node(state: &State, dice: &mut Dice) -> Command {
 }
 
 /// A session, most often one that may propose.
-fn session(state: &State, dice: &mut Dice) -> SessionId {
+fn session(state: &State, dice: &mut StepNumbers) -> SessionId {
     let able = |node: &&std::sync::Arc<super::super::task::record::NodeRecord>| {
         node.liveness == Liveness::Working && node.intent == Intent::None
     };
@@ -231,7 +231,7 @@ fn session(state: &State, dice: &mut Dice) -> SessionId {
     }
 }
 
-fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
+fn settle(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Option<Command> {
     let active = |task: &&std::sync::Arc<Task>| task.inactive().is_none();
     let some = dice.percent(70);
     let tasks: Vec<TaskKey> =
@@ -272,7 +272,7 @@ fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
     }))
 }
 
-fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
+fn span(to: Timestamp, dice: &mut StepNumbers) -> SettleSpan {
     let (verdict, reason) = [
         (Verdict::Missed, Reason::Window),
         (Verdict::Missed, Reason::NoNode),
@@ -282,7 +282,7 @@ fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
     SettleSpan { to, verdict, reason, count: dice.percent(70).then(|| u64::from(dice.below(9))) }
 }
 
-fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
+fn about_execution(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Option<Command> {
     let live: Vec<(TaskKey, ExecutionId)> = state
         .tasks()
         .flat_map(|task| task.live_executions().map(|execution| (task.key, execution.id)))
@@ -325,7 +325,7 @@ fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Com
     })
 }
 
-fn end(dice: &mut Dice) -> Status {
+fn end(dice: &mut StepNumbers) -> Status {
     match dice.below(10) {
         0 => Status::Running,
         1 => Status::Timeout,

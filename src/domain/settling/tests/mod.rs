@@ -143,9 +143,9 @@ impl TestOwner {
         };
         let decision = decide(&view);
         let outlook = match &decision {
-            Decision::Idle => Outlook::Idle,
-            Decision::Wake(at) => Outlook::Wake(*at),
-            Decision::Settle(_) => Outlook::Due,
+            Decision::Idle => NextDecision::Idle,
+            Decision::Wake(at) => NextDecision::Wake(*at),
+            Decision::Settle(_) => NextDecision::Due,
         };
         assert_eq!(super::outlook(&view), outlook);
         decision

@@ -1,7 +1,7 @@
 //! States that must be reachable. Otherwise the model proves nothing.
 
 use super::bounds::TICKS;
-use super::entry::{Deed, ModelEntry, number};
+use super::entry::{ModelEntry, OperatorCommand, number};
 use super::guards::Guards;
 use super::machine::ModelMachine;
 use super::starts::{ModelGrant, acknowledged, counted_from, may_start};
@@ -9,7 +9,7 @@ use super::world::ModelWorld;
 
 /// A state that must be reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sighting {
+pub(super) enum ReachedCase {
     Start,
     AllStarted,
     Contest,
@@ -24,7 +24,7 @@ pub(super) enum Sighting {
     Reborn,
 }
 
-impl Sighting {
+impl ReachedCase {
     /// All of them.
     pub(super) const ALL: [Self; 12] = [
         Self::Start,
@@ -67,7 +67,7 @@ impl Sighting {
         };
         let head = || world.head(guards);
         let log = world.log.as_slice();
-        let after = |deed: Deed| {
+        let after = |deed: OperatorCommand| {
             let done = |entry: &ModelEntry| matches!(entry, ModelEntry::Done { deed: d, .. } if *d == deed);
             log.iter().position(done)
         };
@@ -98,11 +98,11 @@ impl Sighting {
                 world.registration(0).is_some_and(|(own, up)| up > 0 && ended(own))
             }
             Self::Resumed => {
-                let since = after(Deed::Resume);
+                let since = after(OperatorCommand::Resume);
                 since.is_some_and(|since| started(&|index| index > since))
             }
             Self::Reborn => {
-                let since = after(Deed::Replace);
+                let since = after(OperatorCommand::Replace);
                 since.is_some_and(|since| started(&|index| index > since))
             }
         }
