@@ -215,6 +215,9 @@ fn changes(before: Option<&NodeRecord>, now: Option<&NodeRecord>) -> Vec<(bool, 
             Liveness::Down if now.intent == Intent::Leaving => {
                 lines.push((false, format!("{name} has stopped")));
             }
+            Liveness::Down if now.intent != Intent::None => {
+                lines.push((false, format!("{name} is down, and owned no tasks")));
+            }
             Liveness::Down => {
                 lines.push((true, format!("{name} is down: its tasks go to other nodes")));
             }
@@ -239,12 +242,14 @@ mod tests {
         let down = node(7, Liveness::Down, Intent::None);
         let leaving = node(7, Liveness::Working, Intent::Leaving);
         let left = node(7, Liveness::Down, Intent::Leaving);
+        let drained = node(7, Liveness::Working, Intent::Draining);
+        let off = node(7, Liveness::Down, Intent::Draining);
         let again = node(8, Liveness::Starting, Intent::None);
         let told = |before: Option<&NodeRecord>, now: Option<&NodeRecord>| {
             let lines = changes(before, now).into_iter();
             lines.map(|(grave, line)| format!("{}{line}", if grave { "!" } else { "" })).collect()
         };
-        let cases: [(Option<&NodeRecord>, Option<&NodeRecord>, &[&str]); 9] = [
+        let cases: [(Option<&NodeRecord>, Option<&NodeRecord>, &[&str]); 10] = [
             (None, Some(&again), &["n1 has started"]),
             (Some(&again), Some(&again), &[]),
             (Some(&working), Some(&down), &["!n1 is down: its tasks go to other nodes"]),
@@ -253,6 +258,7 @@ mod tests {
             (Some(&working), Some(&leaving), &["n1 is stopping: its tasks go to other nodes"]),
             (Some(&leaving), Some(&left), &["n1 has stopped"]),
             (Some(&left), Some(&again), &["n1 has started"]),
+            (Some(&drained), Some(&off), &["n1 is down, and owned no tasks"]),
             (Some(&down), None, &["n1 is no member any more"]),
         ];
         for (before, now, lines) in cases {

@@ -67,6 +67,7 @@ const fn refusal(refusal: &Refusal) -> &'static str {
             "the executor is not online, or has as many executions as it takes"
         }
         Refusal::WrongAction => "an executor is named for what executors carry out, and no other",
+        Refusal::NodeLeaving => "the node is stopping, or is being removed",
         Refusal::AllWeightsZero => {
             "must not be 0: every node would have weight 0, and no task an owner"
         }

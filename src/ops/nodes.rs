@@ -141,10 +141,6 @@ pub(crate) async fn drain(
     let intent = if drains { Intent::Draining } else { Intent::None };
     let meant = caller.answer(|view| {
         let node = find(view, id)?;
-        if matches!(node.intent, Intent::Leaving | Intent::Removing) {
-            let why = "the node is on its way out, and its intent is its own";
-            return Err(OpError::new(ErrorCode::NodeLeaving, why));
-        }
         Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
     });
     meant.await?;

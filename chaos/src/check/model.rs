@@ -143,7 +143,10 @@ pub struct ReferenceModel {
     /// Live sessions, with their node.
     pub sessions: BTreeMap<u64, u64>,
     working: BTreeSet<u64>,
+    /// Nodes that end, until their next boot.
     leaving: BTreeSet<u64>,
+    /// Nodes that are drained or removed, whatever boots.
+    drained: BTreeSet<u64>,
     scheduler: bool,
     floor: i64,
     pub grants: BTreeMap<u64, ReplayedGrant>,
@@ -305,13 +308,11 @@ impl ReferenceModel {
                 }
             }
             Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),
-            Command::NodeIntent(of) => {
-                if of.intent == Intent::None {
-                    self.leaving.remove(&of.node.0);
-                } else {
-                    self.leaving.insert(of.node.0);
-                }
-            }
+            Command::NodeIntent(of) => match of.intent {
+                Intent::None => drop(self.drained.remove(&of.node.0)),
+                Intent::Leaving => drop(self.leaving.insert(of.node.0)),
+                _ => drop(self.drained.insert(of.node.0)),
+            },
             Command::PutCalendar(put) => {
                 self.calendars.insert(put.calendar.name.clone(), put.calendar);
             }

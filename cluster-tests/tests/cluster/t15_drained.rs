@@ -1,4 +1,4 @@
-//! A drained node still answers requests.
+//! A drained node still answers requests, and stays drained until told otherwise.
 
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use reqwest::Method;
@@ -44,5 +44,49 @@ async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
         Ok(())
     })
     .await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_drained_node_that_is_stopped_and_started_is_still_drained() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let busy = json!({"name": "busy", "schedule": {"manual": true},
+        "assignment": {"selector": {"node": "n1"}},
+        "action": {"shell": {"argv": ["sh", "-c", "sleep 2; echo ended by itself"]}}});
+    cluster.api(2).post("/api/v1/tasks", &busy).await?;
+    let triggered = cluster.api(2).post("/api/v1/tasks/busy/trigger", &json!({})).await?;
+    let path = format!("/api/v1/executions/{}", text(&triggered, "id"));
+    until("the execution runs", async || {
+        let execution = cluster.api(2).get(&path).await?;
+        let runs = text(&execution, "status") == "running";
+        if runs { Ok(()) } else { Err(execution.to_string().into()) }
+    })
+    .await?;
+    cluster.api(2).post("/api/v1/nodes/1/drain", &json!({})).await?;
+    // It waits for what runs there, although it owns no task any more.
+    let ended = cluster.stop(1).await?;
+    assert!(ended.success(), "{ended:?}");
+    let execution = cluster.api(2).get(&path).await?;
+    assert_eq!(text(&execution, "status"), "success", "{execution}");
+    let stopped = cluster.api(2).get("/api/v1/nodes/1").await?;
+    assert_eq!(text(&stopped, "intent"), "draining", "{stopped}");
+    cluster.start_node(1)?;
+    let node = until("the new process works", async || {
+        let node = cluster.api(2).get("/api/v1/nodes/1").await?;
+        let new = text(&node, "started_at") != text(&stopped, "started_at");
+        if new && text(&node, "state") == "working" {
+            Ok(node)
+        } else {
+            Err(node.to_string().into())
+        }
+    })
+    .await?;
+    assert_eq!(text(&node, "intent"), "draining", "{node}");
+    assert_eq!(field(&node, "tasks_owned"), &json!(0), "{node}");
+    let undrained = cluster.api(2).post("/api/v1/nodes/1/undrain", &json!({})).await?;
+    assert_eq!(text(&undrained, "intent"), "none", "{undrained}");
+    // A node that is only stopped takes tasks again at its next start.
+    cluster.stop(1).await?;
+    assert_eq!(text(&cluster.api(2).get("/api/v1/nodes/1").await?, "intent"), "leaving");
     cluster.finish().await
 }

@@ -157,6 +157,8 @@ pub enum Refusal {
     ExecutorUnavailable,
     /// An executor has to be named for what executors carry out, and for nothing else.
     WrongAction,
+    /// The node is on its way out.
+    NodeLeaving,
 }
 
 impl Refusal {
@@ -203,6 +205,7 @@ impl Refusal {
             Self::ExecutorOnline => ErrorCode::ExecutorOnline,
             Self::ExecutorUnavailable => ErrorCode::ExecutorUnavailable,
             Self::WrongAction => ErrorCode::WrongAction,
+            Self::NodeLeaving => ErrorCode::NodeLeaving,
         }
     }
 }

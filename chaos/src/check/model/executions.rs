@@ -14,7 +14,11 @@ impl ReferenceModel {
     pub(super) fn session(&mut self, property: &'static str, session: u64, what: &str) {
         self.judge(property);
         let node = self.sessions.get(&session).copied();
-        let may = |node: u64| self.working.contains(&node) && !self.leaving.contains(&node);
+        let may = |node: u64| {
+            self.working.contains(&node)
+                && !self.leaving.contains(&node)
+                && !self.drained.contains(&node)
+        };
         if !node.is_some_and(may) {
             self.complain(property, format!("{what} of session {session} was accepted"));
         }

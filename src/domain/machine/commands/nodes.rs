@@ -117,7 +117,7 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         self.change_node(cx, body.node, effects, |node| {
-            node.intent = body.intent;
+            node.intent = next_intent(node.intent, body.intent)?;
             Ok(())
         })
     }
@@ -224,5 +224,20 @@ impl State {
         self.registers.nodes.set(id, node);
         effects.hints.push(Hint::Node(id));
         self.tell(cx, kind, EventObject::Node(id), effects);
+    }
+}
+
+/// The intent after a wish for another one.
+///
+/// `leaving` lasts until the next boot, so it does not replace an intent that outlives boots: a node
+/// that is drained or removed owns nothing and has nothing to give away. A process that ends takes
+/// no tasks again, and a removal goes on to its end.
+const fn next_intent(now: Intent, wish: Intent) -> Result<Intent, Refusal> {
+    match (now, wish) {
+        (Intent::Draining | Intent::Removing, Intent::Leaving) => Ok(now),
+        (Intent::Leaving, Intent::None) | (Intent::Removing, Intent::None | Intent::Draining) => {
+            Err(Refusal::NodeLeaving)
+        }
+        _ => Ok(wish),
     }
 }

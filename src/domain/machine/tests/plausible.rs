@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
-    PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
+    Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, OfNode,
+    PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
@@ -207,6 +207,14 @@ fn about_node(state: &State, dice: &mut StepNumbers) -> Command {
     match dice.below(20) {
         // Without nodes that work nothing else happens.
         _ if known.is_none() => node_up(node, boot),
+        // A removal goes on to its end, after which the node may join again.
+        roll if known.is_some_and(|known| known.intent == Intent::Removing) => match roll {
+            0..8 => Command::NodeRemove(OfNode { node }),
+            8..16 => {
+                Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down })
+            }
+            _ => Command::NodeIntent(NodeIntent { node, intent: Intent::None }),
+        },
         0 => node_up(node, boot),
         1..3 => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down }),
         3 => {

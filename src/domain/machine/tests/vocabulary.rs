@@ -54,6 +54,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::ExecutorOnline,
         Refusal::ExecutorUnavailable,
         Refusal::WrongAction,
+        Refusal::NodeLeaving,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }
