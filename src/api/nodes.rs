@@ -1,7 +1,5 @@
 //! `/nodes`.
 
-use std::collections::BTreeMap;
-
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -11,8 +9,9 @@ use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::record::AUTOMATIC_LABELS;
 use crate::domain::spec::{check_label, escape};
-use crate::dto::NodePatchRequest;
+use crate::dto::{LabelChanges, NodePatchRequest};
 use crate::ops::{OpError, nodes};
 
 /// Maximum number of concurrent executions of a node.
@@ -41,30 +40,32 @@ fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
     let fields = BodyFields::of::<NodePatchRequest>(Some(body))?;
     let number = |key, max| {
         let number = fields.number(key, 0..=max);
-        number.and_then(|number| u32::try_from(number).ok())
+        fields.has(key).then(|| number.and_then(|number| u32::try_from(number).ok()))
     };
     let (weight, slots) = (number("weight", u64::from(WEIGHT_MAX)), number("slots", SLOTS_MAX));
-    let labels = fields.object("labels").map(|changes| labels(&fields, changes));
+    let changes = fields.object("labels").map(|changes| labels(&fields, changes));
+    let labels = fields.has("labels").then_some(changes);
     fields.done()?;
     Ok(NodePatchRequest { weight, slots, labels })
 }
 
-/// Labels to set. `null` removes a label.
-fn labels(
-    fields: &BodyFields<'_>,
-    changes: &Map<String, Value>,
-) -> BTreeMap<String, Option<String>> {
-    let mut labels = BTreeMap::new();
+/// Labels to set. `null` takes one back.
+fn labels(fields: &BodyFields<'_>, changes: &Map<String, Value>) -> LabelChanges {
+    let mut labels = LabelChanges::new();
     for (key, value) in changes {
         let pointer = format!("/labels/{}", escape(key));
         match value {
+            _ if AUTOMATIC_LABELS.contains(&key.as_str()) => {
+                let rule = "is the node's own, and cannot be set";
+                fields.refuse(&pointer, ErrorCode::InvalidLabel, rule);
+            }
             Value::Null => drop(labels.insert(key.clone(), None)),
             Value::String(value) => match check_label(key, value) {
                 Ok(()) => drop(labels.insert(key.clone(), Some(value.clone()))),
                 Err(rule) => fields.refuse(&pointer, ErrorCode::InvalidLabel, rule),
             },
             _ => {
-                let rule = "must be text, or null to remove it";
+                let rule = "must be text, or null to take it back";
                 fields.refuse(&pointer, ErrorCode::WrongType, rule);
             }
         }

@@ -19,6 +19,7 @@ use super::{
     Rotate, ScheduleSettings, SchedulerSettings, Sources, address, executors,
 };
 use crate::domain::assign::WEIGHT_MAX;
+use crate::domain::machine::record::AUTOMATIC_LABELS;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
 use crate::domain::time::Millis;
@@ -348,7 +349,7 @@ impl SettingsReader<'_> {
                     return Err(format!("{key} {}", wrong("text in quotes", value)));
                 };
                 check_label(key, value).map_err(|rule| format!("{key} {rule}"))?;
-                if key == "node" || key == "host" {
+                if AUTOMATIC_LABELS.contains(&key.as_str()) {
                     return Err(format!("{key} is set by the node itself"));
                 }
                 out.insert(key.clone(), value.clone());

@@ -60,7 +60,7 @@ fn away(node: &NodeRecord) -> Option<Unfit> {
         Some(Unfit::Liveness(node.liveness))
     } else if node.intent != Intent::None {
         Some(Unfit::Intent(node.intent))
-    } else if node.info.weight == 0 {
+    } else if node.weight() == 0 {
         Some(Unfit::Weight)
     } else {
         None
@@ -121,7 +121,7 @@ impl Members {
         self.eligible
             .iter()
             .filter(|node| unsuited(node, spec, &self.declared).is_none())
-            .map(|node| (draw(name, node.id, node.info.weight), node.id))
+            .map(|node| (draw(name, node.id, node.weight()), node.id))
             .min()
             .map(|(_, id)| id)
     }
@@ -138,18 +138,14 @@ impl Members {
         let name = format!("executor:{executor}");
         let nodes = if self.eligible.is_empty() { &self.working } else { &self.eligible };
         let draws =
-            nodes.iter().map(|node| (draw(name.as_bytes(), node.id, node.info.weight), node.id));
+            nodes.iter().map(|node| (draw(name.as_bytes(), node.id, node.weight()), node.id));
         draws.min().map(|(_, id)| id)
     }
 }
 
-/// Whether a node has all these labels; `node` and `host` are every node's own.
+/// Whether a node has all these labels.
 fn matches(node: &NodeRecord, selector: &BTreeMap<String, String>) -> bool {
-    selector.iter().all(|(key, value)| match key.as_str() {
-        "node" => *value == node.info.name,
-        "host" => *value == node.info.hostname,
-        _ => node.info.labels.get(key) == Some(value),
-    })
+    selector.iter().all(|(key, value)| node.label(key) == Some(value))
 }
 
 /// −log2(u) ÷ weight in fixed point, for u uniform in (0, 1] by hash.
@@ -180,6 +176,7 @@ mod tests {
     use super::*;
     use crate::domain::executor::ExecutorInfo;
     use crate::domain::machine::node_info;
+    use crate::domain::machine::record::NodeOverrides;
     use crate::domain::schedule::Schedule;
     use crate::domain::task::ShellAction;
     use crate::domain::time::Millis;
@@ -198,6 +195,7 @@ mod tests {
             down_since: None,
             created_at: crate::domain::time::Timestamp(0),
             started_at: crate::domain::time::Timestamp(0),
+            overrides: NodeOverrides::default(),
         }
     }
 

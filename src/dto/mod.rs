@@ -47,11 +47,12 @@ pub use self::executor::{
 };
 pub use self::field_names::field_names;
 pub use self::list::{ListPlace, ListView};
-pub use self::node::NodeView;
+pub use self::node::{NodeOverridesView, NodeView};
 pub use self::preview::{ExpressionView, NextTick, NextView, PreviewView};
 pub use self::request::{
     BatchItems, BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest,
-    MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
+    LabelChanges, MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest,
+    TriggerRequest,
 };
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{

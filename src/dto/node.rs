@@ -33,12 +33,18 @@ pub struct NodeView {
     pub peer: String,
     /// Of its software.
     pub version: String,
-    /// Its share of the tasks.
+    /// Its share of the tasks, in force.
     pub weight: u32,
-    /// For selectors.
+    /// For selectors, in force: those of its settings, and over them those that were set.
     pub labels: BTreeMap<String, String>,
-    /// Executions at once; 0: no limit.
+    /// The labels that every node has by itself, which selectors can use too.
+    #[serde(default)]
+    pub automatic_labels: BTreeMap<String, String>,
+    /// Executions at once, in force; 0: no limit.
     pub slots: u32,
+    /// What was set here for the node, and is in force instead of its settings.
+    #[serde(default)]
+    pub overrides: NodeOverridesView,
     /// Functions of an embedding program.
     pub functions: Vec<String>,
     /// Whether it carries out shell actions.
@@ -59,4 +65,15 @@ pub struct NodeView {
     pub last_seen: Option<Rfc3339>,
     /// Tasks that it owns.
     pub tasks_owned: u64,
+}
+
+/// What was set for a node with `PATCH /nodes/{id}`; it outlasts restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeOverridesView {
+    /// Null: the node's own setting is in force.
+    pub weight: Option<u32>,
+    /// Null: the node's own setting is in force.
+    pub slots: Option<u32>,
+    /// Beside these the labels of the node's settings are in force.
+    pub labels: BTreeMap<String, String>,
 }

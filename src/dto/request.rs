@@ -106,19 +106,24 @@ pub struct BulkRequest {
     pub tombstone: Option<bool>,
 }
 
-/// A change of a node.
+/// A change of what is set for a node. What is left out stays as it is, and null takes back what was
+/// set: the node's own setting is in force again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodePatchRequest {
-    /// Its share of the tasks.
+    /// Its share of the tasks; 0: it owns none. Null: that of its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    /// Executions at once; 0: no limit.
+    pub weight: Option<Option<u32>>,
+    /// Executions at once; 0: no limit. Null: that of its settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slots: Option<u32>,
-    /// Labels to set; null removes one.
+    pub slots: Option<Option<u32>>,
+    /// Labels to set, over those of its settings. A label that is null is no longer set; null
+    /// instead of the labels: none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, Option<String>>>,
+    pub labels: Option<Option<LabelChanges>>,
 }
+
+/// New values of labels, or null.
+pub type LabelChanges = BTreeMap<String, Option<String>>;
 
 /// Who is to lead next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

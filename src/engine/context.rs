@@ -251,7 +251,7 @@ impl EngineContext {
         let (members, slots) = {
             let state = self.consensus.replica().read();
             let own = state.node(NodeId(self.consensus.id()));
-            (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.info.slots))
+            (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.slots()))
         };
         *self.members.write() = Arc::new(members);
         self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));

@@ -231,6 +231,7 @@ pub(super) fn sample_node(session: u64, liveness: Liveness) -> NodeRecord {
         down_since: None,
         created_at,
         started_at,
+        overrides: crate::domain::machine::record::NodeOverrides::default(),
     }
 }
 

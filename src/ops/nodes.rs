@@ -12,9 +12,9 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
 use crate::domain::machine::record::{Intent, NodeRecord};
 use crate::domain::machine::{Command, Refusal};
-use crate::dto::{ListView, MemberView, NodePatchRequest, NodeView};
+use crate::dto::{LabelChanges, ListView, MemberView, NodePatchRequest, NodeView};
 
-/// Labels of one node.
+/// Labels that are set for one node.
 const LABELS_MAX: usize = 64;
 
 /// A node by its configured id or its name.
@@ -91,7 +91,7 @@ pub(crate) async fn show(
     Ok(OpAnswer::of(view, body))
 }
 
-/// Changes weight, slots and labels of a node.
+/// Changes what is set for a node: weight, slots and labels.
 ///
 /// # Errors
 /// `node_not_found`, `too_large`, `all_weights_0`.
@@ -102,7 +102,7 @@ pub(crate) async fn patch(
 ) -> Result<OpAnswer<NodeView>, OpError> {
     let patched = caller.answer(|view| {
         let node = find(view, id)?;
-        let labels = changes.labels.as_ref().map(|changes| labels(&node.info.labels, changes));
+        let labels = changes.labels.as_ref().map(|changes| labels(node, changes.as_ref()));
         let (weight, slots, labels) = (changes.weight, changes.slots, labels.transpose()?);
         Ok(Some(Command::NodePatch(NodePatch { node: node.id, weight, slots, labels })))
     });
@@ -110,12 +110,13 @@ pub(crate) async fn patch(
     show(&caller.context, caller.context.here()?, id).await
 }
 
-/// Labels after a merge patch.
+/// The labels that are set for a node after a change; without one: none.
 fn labels(
-    own: &BTreeMap<String, String>,
-    changes: &BTreeMap<String, Option<String>>,
+    node: &NodeRecord,
+    changes: Option<&LabelChanges>,
 ) -> Result<BTreeMap<String, String>, OpError> {
-    let mut labels = own.clone();
+    let Some(changes) = changes else { return Ok(BTreeMap::new()) };
+    let mut labels = node.overrides.labels.clone();
     for (key, value) in changes {
         match value {
             None => drop(labels.remove(key)),

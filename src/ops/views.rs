@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{
-    Attempt, ChainedTask, Code, Execution, ExecutionEnd, FiredTick, NodeRecord, ParentExecution,
-    Pause, Status, Totals,
+    AUTOMATIC_LABELS, Attempt, ChainedTask, Code, Execution, ExecutionEnd, FiredTick, NodeRecord,
+    ParentExecution, Pause, Status, Totals,
 };
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{self, Warning};
@@ -17,8 +17,8 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::warning_code::WarningCode;
 use crate::dto::{
     AttemptView, ChainedView, EndedView, ExecutionView, ExecutorWait, FiredView, LastExecution,
-    LiveCounts, MemberView, NodeView, ParentView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView,
-    TotalsView, WarningView,
+    LiveCounts, MemberView, NodeOverridesView, NodeView, ParentView, PauseView, Rfc3339, TaskBody,
+    TaskHead, TaskView, TotalsView, WarningView,
 };
 
 use super::context::StateView;
@@ -368,9 +368,15 @@ pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> Nod
         http: info.http.clone(),
         peer: info.peer.clone(),
         version: info.version.clone(),
-        weight: info.weight,
-        labels: info.labels.clone(),
-        slots: info.slots,
+        weight: node.weight(),
+        labels: node.labels(),
+        automatic_labels: automatic_labels(node),
+        slots: node.slots(),
+        overrides: NodeOverridesView {
+            weight: node.overrides.weight,
+            slots: node.overrides.slots,
+            labels: node.overrides.labels.clone(),
+        },
         functions: info.functions.clone(),
         shell: info.shell,
         term: own.then_some(seen.term),
@@ -382,6 +388,11 @@ pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> Nod
         last_seen: if own { Some(view.now) } else { heard }.map(Rfc3339),
         tasks_owned: seen.owned.get(&node.id).copied().unwrap_or(0),
     }
+}
+
+fn automatic_labels(node: &NodeRecord) -> BTreeMap<String, String> {
+    let label = |key: &&str| Some(((*key).to_owned(), node.automatic_label(key)?.to_owned()));
+    AUTOMATIC_LABELS.iter().filter_map(label).collect()
 }
 
 /// A node in one line.

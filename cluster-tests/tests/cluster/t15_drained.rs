@@ -48,7 +48,7 @@ async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
 }
 
 #[tokio::test]
-async fn a_drained_node_that_is_stopped_and_started_is_still_drained() -> TestResult<()> {
+async fn what_an_operator_set_for_a_node_outlasts_its_restart() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let busy = json!({"name": "busy", "schedule": {"manual": true},
         "assignment": {"selector": {"node": "n1"}},
@@ -63,6 +63,10 @@ async fn a_drained_node_that_is_stopped_and_started_is_still_drained() -> TestRe
     })
     .await?;
     cluster.api(2).post("/api/v1/nodes/1/drain", &json!({})).await?;
+    let set = json!({"weight": 4, "slots": 3, "labels": {"zone": "b"}});
+    let patched = cluster.api(2);
+    let patched = patched.send(Method::PATCH, "/api/v1/nodes/1", None, Some(&set)).await?;
+    assert_eq!(patched.status, 200, "{patched:?}");
     // It waits for what runs there, although it owns no task any more.
     let ended = cluster.stop(1).await?;
     assert!(ended.success(), "{ended:?}");
@@ -83,6 +87,8 @@ async fn a_drained_node_that_is_stopped_and_started_is_still_drained() -> TestRe
     .await?;
     assert_eq!(text(&node, "intent"), "draining", "{node}");
     assert_eq!(field(&node, "tasks_owned"), &json!(0), "{node}");
+    assert_eq!(field(&node, "overrides"), &set, "{node}");
+    assert_eq!((&node["weight"], &node["slots"]), (&json!(4), &json!(3)), "{node}");
     let undrained = cluster.api(2).post("/api/v1/nodes/1/undrain", &json!({})).await?;
     assert_eq!(text(&undrained, "intent"), "none", "{undrained}");
     // A node that is only stopped takes tasks again at its next start.

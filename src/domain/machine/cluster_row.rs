@@ -20,27 +20,23 @@ pub(super) fn write(cluster: &Cluster, digest: u128) -> Vec<u8> {
     sealed(encode(&(RECORDS, WRITER, cluster, digest)))
 }
 
-/// The cluster and the digest from its row.
+/// The version of all rows, the cluster and the digest.
 ///
 /// # Errors
 /// The row is damaged, or its version is not readable.
-pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(Cluster, u128), RecordError> {
-    let mut rest = row;
-    let found: u16 = first(key, &mut rest)?;
-    match found {
-        RECORDS_OLDEST => return decode(key, rest),
-        ..RECORDS_OLDEST => {
-            let writer = "an earlier version".to_owned();
-            return Err(RecordError::Version { found, writer });
-        }
-        RECORDS.. => {}
+pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(u16, Cluster, u128), RecordError> {
+    let found: u16 = first(key, &mut &*row)?;
+    if found < RECORDS_OLDEST {
+        let writer = "an earlier version".to_owned();
+        return Err(RecordError::Version { found, writer });
     }
-    rest = unsealed(key, row)?;
+    let mut rest = unsealed(key, row)?;
     let (_, writer): (u16, String) = (first(key, &mut rest)?, first(key, &mut rest)?);
     if found > RECORDS {
         return Err(RecordError::Version { found, writer });
     }
-    decode(key, rest)
+    let (cluster, digest) = decode(key, rest)?;
+    Ok((found, cluster, digest))
 }
 
 fn sealed(mut row: Vec<u8>) -> Vec<u8> {

@@ -314,16 +314,17 @@ pub struct NodeIntent {
     pub intent: Intent,
 }
 
-/// Changes what assignment and grants look at.
+/// Changes what an operator set for a node, which is in force instead of what the node tells. Outer
+/// `None`: that stays; inner `None`: the node's own is in force again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodePatch {
     /// This member.
     pub node: NodeId,
     /// Share of tasks.
-    pub weight: Option<u32>,
+    pub weight: Option<Option<u32>>,
     /// Running executions at once.
-    pub slots: Option<u32>,
-    /// All labels.
+    pub slots: Option<Option<u32>>,
+    /// All labels that an operator set.
     pub labels: Option<std::collections::BTreeMap<String, String>>,
 }
 

@@ -14,17 +14,18 @@ use super::record_error::{RecordError, decode, first};
 use super::state::State;
 use super::store::blocks::{BlockRecord, Blocks};
 use super::store::codec::encode;
+use super::store::digest::{self, Digest};
 use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
 use super::task::lines::Lines;
 use super::task::record::{
-    ClusterStatistics, Definition, Execution, FiredTick, LiveRecord, PastDay, Span, Statistics,
-    TaskProgress, TaskStatistics,
+    ClusterStatistics, Definition, Execution, FiredTick, LiveRecord, NodeOverrides, NodeRecord,
+    PastDay, Span, Statistics, TaskProgress, TaskStatistics,
 };
 use super::task::whole::Task;
-use super::versions;
+use super::versions::{self, RECORDS_OLDEST};
 use crate::domain::ids::{ExecutionId, TaskKey};
 
 /// A record to write, or to remove where the value is none.
@@ -166,8 +167,8 @@ fn progress_value(task: &Task) -> Vec<u8> {
 /// Puts a state together from its rows, of this version or the last one.
 ///
 /// Where the form of a record changes, the reader of its row decodes both forms, by the version that
-/// the cluster's row says, and notes the record as dirty, so that the next checkpoint writes it in
-/// the new form.
+/// the cluster's row says, notes the record as dirty, so that the next checkpoint writes it in the
+/// new form, and notes what that changes about the digest, which is of the former form.
 #[derive(Debug, Default)]
 pub struct Loader {
     state: State,
@@ -175,6 +176,11 @@ pub struct Loader {
     early: Vec<(Vec<u8>, Vec<u8>)>,
     /// The digest in the cluster's row; none: it has not come.
     expected: Option<u128>,
+    /// The version of the rows.
+    version: u16,
+    /// By how much the digest of the rows of the last version differs from that of what was made of
+    /// them.
+    converted: Digest,
     tasks: std::collections::BTreeMap<TaskKey, TaskParts>,
 }
 
@@ -194,8 +200,9 @@ impl Loader {
     /// A row that cannot be read.
     pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         if key == b"c" {
-            let (cluster, digest) = cluster_row::read(key, value)?;
+            let (version, cluster, digest) = cluster_row::read(key, value)?;
             self.state.cluster = cluster;
+            self.version = version;
             self.expected = Some(digest);
             let early = std::mem::take(&mut self.early);
             return early.iter().try_for_each(|(key, value)| self.record(key, value));
@@ -252,6 +259,7 @@ impl Loader {
                 is(&keys::definition(task, definition.revision))?;
                 self.part(task).definitions.push_back(Arc::new(definition));
             }
+            b'n' if self.version == RECORDS_OLDEST => self.node_without_overrides(key, value)?,
             letter => {
                 let mut registers = self.state.registers.each_mut().into_iter();
                 let register = registers.find(|register| register.letter() == letter);
@@ -262,6 +270,21 @@ impl Loader {
                 })?;
             }
         }
+        Ok(())
+    }
+
+    /// A node of version 6. Overrides stand last in the record, so it is read with none behind it.
+    fn node_without_overrides(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+        let whole = [value, &encode(&NodeOverrides::default())].concat();
+        let node: NodeRecord = decode(key, &whole)?;
+        let nodes = &mut self.state.registers.nodes;
+        if nodes.row_key(&node.id) != key {
+            return Err(RecordError::UnknownKey(key.to_vec()));
+        }
+        self.converted.add(digest::encoded(key, value));
+        self.converted.sub(digest::encoded(key, &whole));
+        // Noted as changed: the next checkpoint writes it in the present form.
+        nodes.set(node.id, node);
         Ok(())
     }
 
@@ -313,7 +336,9 @@ impl Loader {
             state.declared.add(&executor.info);
         }
         state.digest = state.recomputed();
-        let found = state.digest();
+        let mut found = Digest(state.digest());
+        found.join(self.converted);
+        let found = found.0;
         if found != expected {
             return Err(RecordError::Digest { expected, found });
         }

@@ -5,7 +5,7 @@ pub const LEVEL: u16 = 1;
 /// Version of the log entries that contain commands.
 pub const ENTRY: u8 = 1;
 /// Version of the records. Every change of a record or of the digest requires a new version.
-pub const RECORDS: u16 = 6;
+pub const RECORDS: u16 = 7;
 /// The oldest readable version of the records: the previous one.
 pub const RECORDS_OLDEST: u16 = RECORDS - 1;
 /// Name and version of this software, as written to the records.

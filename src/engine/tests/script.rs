@@ -130,7 +130,7 @@ impl EngineWorld {
             }),
             "weight" => Command::NodePatch(NodePatch {
                 node: NodeId(line.number_at(1)),
-                weight: Some(line.number_at(2).try_into().expect("small")),
+                weight: Some(Some(line.number_at(2).try_into().expect("small"))),
                 slots: None,
                 labels: None,
             }),

@@ -67,6 +67,7 @@ impl State {
                 down_since: None,
                 created_at,
                 started_at: cx.stamp,
+                overrides: former.map(|node| node.overrides.clone()).unwrap_or_default(),
             },
             EventKind::NodePut,
             effects,
@@ -122,27 +123,28 @@ impl State {
         })
     }
 
-    /// Changes what assignment looks at. The last weight cannot go this way: no task would have an
-    /// owner. A node that registers with weight 0, or is removed, is not refused for it: that is a
-    /// setting of the node, or a fact, and the other nodes' weights can still be changed.
+    /// Changes what an operator set. The last weight cannot go this way: no task would have an owner.
+    /// A node that registers with weight 0, or is removed, is not refused for it: that is a setting
+    /// of the node, or a fact, and the other nodes' weights can still be changed.
     pub(in crate::domain::machine) fn node_patch(
         &mut self,
         cx: &EntryContext<'_>,
         body: NodePatch,
         effects: &mut Effects,
     ) -> Response {
-        let weighs = |node: &Arc<NodeRecord>| node.id != body.node && node.info.weight > 0;
-        if body.weight == Some(0)
-            && self.registers.nodes.get(&body.node).is_some()
-            && !self.registers.nodes.values().any(weighs)
-        {
-            return Err(Refusal::AllWeightsZero);
-        }
+        let weighs = |node: &Arc<NodeRecord>| node.id != body.node && node.weight() > 0;
+        let others_weigh = self.registers.nodes.values().any(weighs);
         self.change_node(cx, body.node, effects, |node| {
-            node.info.weight = body.weight.unwrap_or(node.info.weight);
-            node.info.slots = body.slots.unwrap_or(node.info.slots);
+            let set = &mut node.overrides;
+            set.slots = body.slots.unwrap_or(set.slots);
             if let Some(labels) = body.labels {
-                node.info.labels = labels;
+                set.labels = labels;
+            }
+            if let Some(weight) = body.weight {
+                set.weight = weight;
+                if node.weight() == 0 && !others_weigh {
+                    return Err(Refusal::AllWeightsZero);
+                }
             }
             Ok(())
         })

@@ -62,3 +62,8 @@ pub fn hash(key: &[u8], value: &impl Serialize) -> u128 {
     codec::append(value, &mut record);
     xxh3_128(&record)
 }
+
+/// The same of a value that is encoded already.
+pub fn encoded(key: &[u8], value: &[u8]) -> u128 {
+    xxh3_128(&[key, value].concat())
+}

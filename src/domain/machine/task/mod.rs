@@ -16,6 +16,7 @@ pub mod history;
 pub mod keys;
 pub mod line;
 pub mod lines;
+pub mod node;
 pub mod record;
 pub mod retention;
 pub mod statistics;

@@ -1,12 +1,11 @@
 //! The records that make up the replicated state. Each is hashed into the digest and written to
 //! the checkpoint on its own, so that a claim rewrites only small ones.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
@@ -15,6 +14,7 @@ pub use super::execution::{
     Status, Trigger,
 };
 pub use super::histogram::LogHistogram;
+pub use super::node::{AUTOMATIC_LABELS, Intent, Liveness, NodeInfo, NodeOverrides, NodeRecord};
 pub use super::statistics::{ClusterStatistics, Statistics, TaskStatistics};
 pub use super::totals::{DayCounts, PastDay, Streaks, Totals, Verdict};
 use crate::domain::machine::limits::{KEY_AGE, REASON_BYTES};
@@ -280,84 +280,6 @@ impl FiredTick {
         let [code, node, high, low] = ended.as_ref().map_or([0; 4], ExecutionEnd::numbers);
         digest::numbers(b't', [task.0, tick, from, execution.0, *index, code, node, high, low])
     }
-}
-
-/// Whether a node can be given work, as the leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Liveness {
-    /// Registered, not yet heard of.
-    Starting,
-    /// Heard of, and up to date.
-    Working,
-    /// Silent, or behind.
-    Down,
-}
-
-/// What is meant to become of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Intent {
-    /// It stays.
-    None,
-    /// It gives its tasks away, until told otherwise.
-    Draining,
-    /// Its process ends; its next boot clears this.
-    Leaving,
-    /// It is taken out of the cluster.
-    Removing,
-}
-
-/// What a node tells of itself at boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeInfo {
-    /// `n<id>`, or what the operator named it.
-    pub name: String,
-    /// Of the machine.
-    pub hostname: String,
-    /// Of the process.
-    pub pid: u32,
-    /// Base URL of its API.
-    pub http: String,
-    /// Its peer address.
-    pub peer: String,
-    /// Of the software.
-    pub version: String,
-    /// Highest level of commands it knows.
-    pub level: u16,
-    /// Share of tasks.
-    pub weight: u32,
-    /// For selectors.
-    pub labels: BTreeMap<String, String>,
-    /// Running executions at once; zero: no limit.
-    pub slots: u32,
-    /// Registered functions.
-    pub functions: Vec<String>,
-    /// Whether it starts processes.
-    pub shell: bool,
-    /// The users, in order, that it can start processes as. None: any user.
-    pub users: Option<Vec<String>>,
-}
-
-/// A cluster member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeRecord {
-    /// Its number.
-    pub id: NodeId,
-    /// What it told at its last boot.
-    pub info: NodeInfo,
-    /// Its registration.
-    pub session: SessionId,
-    /// What the registered process drew for itself.
-    pub boot: u128,
-    /// As the leader sees it.
-    pub liveness: Liveness,
-    /// What is meant to become of it.
-    pub intent: Intent,
-    /// Since when it is down.
-    pub down_since: Option<Timestamp>,
-    /// Its first boot.
-    pub created_at: Timestamp,
-    /// Its last boot.
-    pub started_at: Timestamp,
 }
 
 /// The answer once given under an idempotency key.

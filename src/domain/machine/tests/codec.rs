@@ -218,7 +218,7 @@ fn records_of_another_version_are_named_as_such() {
         let error = Loader::default().row(&cluster.0, &row).unwrap_err();
         let said = format!(
             "records of version {found}, written by {writer}; this software, {ours}, reads \
-             versions 5 to 6"
+             versions 6 to 7"
         );
         assert_eq!(error.to_string(), said);
     }

@@ -12,8 +12,8 @@ use super::super::command::{
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
     Dispatched, Execution, ExecutionEnd, FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More,
-    NodeInfo, NodeRecord, ParentExecution, PastDay, Pause, Reason, Report, Span, Statistics,
-    Status, Streaks, TaskProgress, Tombstone, Totals, Trigger, Verdict,
+    NodeInfo, NodeOverrides, NodeRecord, ParentExecution, PastDay, Pause, Reason, Report, Span,
+    Statistics, Status, Streaks, TaskProgress, Tombstone, Totals, Trigger, Verdict,
 };
 use super::{DAY, executors};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
@@ -230,8 +230,8 @@ pub(super) fn commands() -> Vec<Command> {
         Command::NodeIntent(NodeIntent { node, intent: Intent::Removing }),
         Command::NodePatch(NodePatch {
             node,
-            weight: Some(2),
-            slots: Some(4),
+            weight: Some(Some(2)),
+            slots: Some(None),
             labels: Some(map("zone", &"eu-2".to_owned())),
         }),
         Command::Scheduler(SetScheduler { on: true }),
@@ -451,6 +451,11 @@ pub(super) fn node() -> NodeRecord {
         down_since: Some(at(30)),
         created_at: at(1),
         started_at: at(2),
+        overrides: NodeOverrides {
+            weight: Some(3),
+            slots: Some(0),
+            labels: BTreeMap::from([("zone".to_owned(), "b".to_owned())]),
+        },
     }
 }
 

@@ -25,7 +25,7 @@ mod decide;
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 55);
+    stories::play::<MachineStory>("domain/machine/testscripts", 56);
 }
 
 struct MachineStory {
@@ -254,14 +254,18 @@ impl MachineStory {
             "remove" => Command::NodeRemove(OfNode { node }),
             "patch" => Command::NodePatch(NodePatch {
                 node,
-                weight: line.option("weight").map(|text| text.parse().expect("a weight")),
-                slots: None,
+                weight: line.option("weight").map(own_or_number),
+                slots: line.option("slots").map(own_or_number),
                 labels: None,
             }),
             _ => {
                 self.boots += 1;
                 let boot = line.option("boot").map(|text| text.parse().expect("a number"));
-                node_up(node, boot.unwrap_or(self.boots))
+                let mut up = node_up(node, boot.unwrap_or(self.boots));
+                if let (Command::NodeUp(up), Some(weight)) = (&mut up, line.option("weight")) {
+                    up.info.weight = weight.parse().expect("a weight");
+                }
+                up
             }
         }
     }
@@ -441,4 +445,9 @@ impl MachineStory {
             }
         }
     }
+}
+
+/// A number that is set for a node, or `own`: the node's own is in force again.
+fn own_or_number(text: &str) -> Option<u32> {
+    (text != "own").then(|| text.parse().expect("a number"))
 }

@@ -340,9 +340,14 @@ impl Names<'_> {
                 Intent::Removing => ", removing",
             };
             let since = node.down_since.map_or(String::new(), |at| format!(" since {}", clock(at)));
-            let weight = node.info.weight;
+            let weight = node.weight();
+            let set = &node.overrides;
+            let set = match (set.weight, set.slots) {
+                (None, None) => String::new(),
+                (weight, slots) => format!(", set: weight {weight:?}, slots {slots:?}"),
+            };
             format!(
-                "{} s{} {liveness}{since}{intent}, weight {weight}",
+                "{} s{} {liveness}{since}{intent}, weight {weight}{set}",
                 node.info.name, node.session
             )
         });
