@@ -1,5 +1,7 @@
 //! Commands about nodes.
 
+mod set;
+
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
@@ -9,7 +11,6 @@ use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::watch::WatchArgs;
-use super::words;
 use crate::client::path;
 use crate::dto::NodeView;
 
@@ -29,6 +30,8 @@ pub enum NodeCommand {
     Drain(NodeArgs),
     /// Let a drained node take tasks again
     Undrain(NodeArgs),
+    /// Set weight, slots and labels of a node, in place of its own settings
+    Set(set::NodeSetArgs),
 }
 
 /// The name of a node.
@@ -49,6 +52,7 @@ pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResul
         }
         NodeCommand::Drain(args) => (args.node, "drain"),
         NodeCommand::Undrain(args) => (args.node, "undrain"),
+        NodeCommand::Set(args) => return set::run(args, context).await,
     };
     let path = path(["nodes", &node, verb]);
     let reply = context.send::<NodeView>(Method::POST, &path, &[], None).await?;
@@ -121,13 +125,35 @@ pub fn describe(node: &NodeView, clock: &LocalClock) -> String {
         ("host", node.hostname.clone()),
         ("process", node.pid.to_string()),
         ("version", node.version.clone()),
-        ("weight", node.weight.to_string()),
-        ("slots", node.slots.to_string()),
-        ("labels", words::pairs(&node.labels)),
+        ("weight", in_force(node.weight, node.overrides.weight)),
+        ("slots", in_force(node.slots, node.overrides.slots)),
+        ("labels", labels(node)),
         ("term", number(node.term)),
         ("applied", number(node.applied_index)),
         ("digest", node.digest.clone().unwrap_or_default()),
         ("started", clock.with_age(node.started_at.0)),
         ("last seen", last_seen.unwrap_or_default()),
     ])
+}
+
+/// What assignment and grants look at, in a line.
+fn describe_settings(node: &NodeView) -> String {
+    let weight = in_force(node.weight, node.overrides.weight);
+    let slots = in_force(node.slots, node.overrides.slots);
+    format!("{}: weight {weight}, slots {slots}, labels {}", node.name, labels(node))
+}
+
+/// `2`, or `2 (set)` if that was set for the node.
+fn in_force(value: u32, set: Option<u32>) -> String {
+    if set.is_some() { format!("{value} (set)") } else { value.to_string() }
+}
+
+/// `zone=a, gpu=1 (set), host=m1, node=n1`: the labels that selectors can use.
+fn labels(node: &NodeView) -> String {
+    let set = &node.overrides.labels;
+    let labels = node.labels.iter().chain(&node.automatic_labels).map(|(key, value)| {
+        let set = if set.contains_key(key) { " (set)" } else { "" };
+        format!("{key}={value}{set}")
+    });
+    labels.collect::<Vec<_>>().join(", ")
 }

@@ -24,6 +24,7 @@ mod changing;
 mod editing;
 mod executors;
 mod many;
+mod nodes;
 mod reading;
 mod several;
 mod watching;

@@ -1,0 +1,88 @@
+//! `node set`: what is set for a node, in place of its settings.
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::describe_settings;
+use crate::cli::context::CliContext;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::task::pair;
+use crate::client::path;
+use crate::dto::{LabelChanges, NodePatchRequest, NodeView};
+
+/// The part of a field that names a label: `labels.zone`.
+const LABELS: &str = "labels";
+
+/// What is set for a node. It outlasts restarts.
+#[derive(Debug, Args)]
+pub struct NodeSetArgs {
+    /// Its name or id
+    node: String,
+    /// Its share of the tasks; 0: it owns none
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
+    /// How many executions run there at once; 0: no limit
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
+    /// A label for selectors
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// Let the node's own setting be in force again: `weight`, `slots`, `labels.KEY`, or `labels`
+    #[arg(long, value_name = "FIELD")]
+    unset: Vec<String>,
+}
+
+/// Runs the command.
+pub async fn run(args: NodeSetArgs, context: &mut CliContext) -> CommandResult {
+    let patch = args.patch().map_err(Failure::usage)?;
+    let body: Value = serde_json::to_value(patch).map_err(|e| Failure::usage(e.to_string()))?;
+    let path = path(["nodes", &args.node]);
+    let reply = context.send::<NodeView>(Method::PATCH, &path, &[], Some(&body)).await?;
+    context.out.one(&reply.body, |_clock| describe_settings(&reply.says))?;
+    Ok(Exit::Ok)
+}
+
+impl NodeSetArgs {
+    fn patch(&self) -> Result<NodePatchRequest, String> {
+        let labels = self.labels.iter();
+        let labels: LabelChanges =
+            labels.map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+        let mut patch = NodePatchRequest {
+            weight: self.weight.map(Some),
+            slots: self.slots.map(Some),
+            labels: (!labels.is_empty()).then_some(Some(labels)),
+        };
+        for field in &self.unset {
+            patch = unset(patch, field)?;
+        }
+        if patch == NodePatchRequest::default() {
+            return Err("nothing to change: give --weight, --slots, --label or --unset".to_owned());
+        }
+        Ok(patch)
+    }
+}
+
+/// Takes a field back that no other option sets.
+fn unset(mut patch: NodePatchRequest, field: &str) -> Result<NodePatchRequest, String> {
+    let label = field.strip_prefix(LABELS).and_then(|rest| rest.strip_prefix('.'));
+    let twice = match (field, label) {
+        ("weight", _) => patch.weight.replace(None).flatten().is_some(),
+        ("slots", _) => patch.slots.replace(None).flatten().is_some(),
+        (LABELS, _) => patch.labels.replace(None).flatten().is_some(),
+        (_, Some(key)) if !key.is_empty() => {
+            match patch.labels.get_or_insert_with(|| Some(LabelChanges::new())) {
+                // None of them stays set.
+                None => false,
+                Some(labels) => labels.insert(key.to_owned(), None).flatten().is_some(),
+            }
+        }
+        _ => {
+            return Err(format!("--unset {field}: must be weight, slots, labels.KEY or labels"));
+        }
+    };
+    if twice {
+        return Err(format!("--unset {field}: another option sets it"));
+    }
+    Ok(patch)
+}
