@@ -8,7 +8,9 @@
 //! with a frozen view, the second claim, and the drop of the view. At last it prints the same for
 //! tasks of the mode `sequential`, where each entry ends an execution, starts the next one in the
 //! line and claims one more, which waits. The last rows are about long lines: the time to find the
-//! next execution of a line, and the time to end one and to start the next.
+//! next execution of a line, and the time to end one and to start the next; and the same in groups in
+//! which almost all executions wait for a further attempt, with the time of the entry by whose stamp
+//! all of them may start.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::collections::VecDeque;
@@ -23,7 +25,7 @@ use punctual::domain::machine::envelope::{self, EntryHead};
 use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
 use punctual::domain::machine::{Answer, Applied, Command, LineKey, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
-use punctual::domain::task::{Concurrency, ExecutionMode, MAX_LIVE_MAX, TaskSpec};
+use punctual::domain::task::{Concurrency, ExecutionMode, MAX_LIVE_MAX, Retry, TaskSpec};
 use punctual::domain::time::{Millis, Timestamp};
 
 const START: Timestamp = Timestamp(1_772_409_600_000);
@@ -82,7 +84,7 @@ fn main() {
     for (tasks, each, limit) in
         [(1_000, 100, Some(2)), (10, 9_999, Some(2)), (1_000, 100, Some(1_000)), (1, 9_999, None)]
     {
-        let mut load = LineBench::new(tasks, each, limit);
+        let mut load = LineBench::new(tasks, each, limit, ExecutionMode::Sequential);
         let (find, change) = load.rounds(2_000);
         let line = limit.map_or("own line".to_owned(), |limit| format!("group of {limit}"));
         println!(
@@ -90,9 +92,27 @@ fn main() {
              {change} ns for an end and a start"
         );
     }
+    for (tasks, each) in [(1_000, 100), (11, 9_090)] {
+        let mut load = LineBench::new(tasks, each, Some(2), ExecutionMode::Parallel);
+        let due = load.delay_all();
+        let (find, change) = load.rounds(2_000);
+        load.world.stamp = due;
+        let began = Instant::now();
+        load.world.apply(&[]);
+        let entry = began.elapsed().as_millis();
+        let (find_due, _) = load.rounds(2_000);
+        println!(
+            "group of 2, {tasks} parallel tasks with {each} delayed: {find} ns to find the next one, \
+             {change} ns for an end and a start; {entry} ms for the entry when all are due, then \
+             {find_due} ns to find the next one"
+        );
+    }
 }
 
-/// Executions of sequential tasks that wait in one line.
+/// How long executions wait for their second attempt.
+const DELAY: Millis = Millis::from_secs(86_400);
+
+/// Executions of tasks that wait in one line.
 struct LineBench {
     world: ApplyBench,
     session: SessionId,
@@ -103,7 +123,7 @@ struct LineBench {
 
 impl LineBench {
     /// Tasks with this many waiting executions each, in a group with a limit or in their own lines.
-    fn new(tasks: usize, each: usize, limit: Option<u32>) -> Self {
+    fn new(tasks: usize, each: usize, limit: Option<u32>, mode: ExecutionMode) -> Self {
         let mut world = ApplyBench { state: State::default(), index: 0, stamp: START };
         let session = prepare(&mut world);
         let group = "bench".to_owned();
@@ -111,7 +131,8 @@ impl LineBench {
         for number in 0..tasks {
             let name = format!("bench-{number:06}");
             let mut spec = TaskSpec::new(name, Schedule::of(Rule::Manual), None);
-            spec.execution_mode = ExecutionMode::Sequential;
+            spec.execution_mode = mode;
+            spec.retry = Retry { max_retry: 1, delay: DELAY, max_delay: DELAY, ..spec.retry };
             spec.max_live = MAX_LIVE_MAX;
             spec.queue_max = MAX_LIVE_MAX;
             spec.concurrency = concurrency.clone();
@@ -131,6 +152,25 @@ impl LineBench {
         Self { world, session, line, limit, running: VecDeque::new() }
     }
 
+    /// Lets the first attempt of each fail, and asks for one more of each task. Returns when all
+    /// second attempts are due.
+    fn delay_all(&mut self) -> Timestamp {
+        let now = |world: &ApplyBench| world.state.lines().next(&self.line, world.stamp, |_| true);
+        while let Some(one) = now(&self.world).first() {
+            let (task, execution, session) = (one.task, one.execution, self.session);
+            let start = Command::Start(Start { task, execution, session, again: None });
+            let answers = self.world.apply(&[start]);
+            let [Ok(Answer::Execution { fence: Some(fence), .. })] = answers[..] else { break };
+            let report = Report::unreported(Status::Failed, self.world.stamp, "");
+            let finish = Finish { task, execution, fence, report };
+            self.world.apply(&[Command::Finish(Box::new(finish))]);
+        }
+        let names: Vec<String> =
+            self.world.state.tasks().map(|task| task.live.name.to_string()).collect();
+        names.iter().for_each(|name| _ = self.world.apply(&[trigger(name)]));
+        self.world.stamp.plus(DELAY)
+    }
+
     /// Nanoseconds to find the next execution while all places but one are taken, and to end one
     /// and start the next. As many wait afterwards.
     fn rounds(&mut self, rounds: usize) -> (u128, u128) {
@@ -142,7 +182,7 @@ impl LineBench {
             self.world.apply(finish.as_slice());
             let ended = began.elapsed().as_nanos();
             let began = Instant::now();
-            let next = self.world.state.lines().next(&self.line, |_| true);
+            let next = self.world.state.lines().next(&self.line, self.world.stamp, |_| true);
             let looked = began.elapsed().as_nanos();
             let Some(one) = next.first() else { break };
             let (task, execution, session) = (one.task, one.execution, self.session);

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, TaskKey};
 use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
-use crate::domain::machine::{DeclaredTasks, State};
+use crate::domain::machine::{DeclaredTasks, LineKey, State, WaitingExecution};
 use crate::domain::schedule::Rule;
 use crate::domain::task::{Action, TaskSpec};
+use crate::domain::time::Timestamp;
 
 /// Largest weight of a node: shares up to here keep their proportions.
 pub const WEIGHT_MAX: u32 = 1_000_000;
@@ -126,6 +127,26 @@ impl Members {
             .map(|(_, id)| id)
     }
 
+    /// Whether a node may own a task of a state.
+    #[must_use]
+    pub fn may_own(&self, state: &State, task: TaskKey) -> bool {
+        let suits = |spec: &TaskSpec| {
+            self.eligible.iter().any(|node| unsuited(node, spec, &self.declared).is_none())
+        };
+        state.task(task).and_then(|task| task.spec()).is_some_and(suits)
+    }
+
+    /// The executions of a line of a state that may start now, in their order, whoever owns them.
+    #[must_use]
+    pub fn next_in_line(
+        &self,
+        state: &State,
+        line: &LineKey,
+        now: Timestamp,
+    ) -> Vec<WaitingExecution> {
+        state.lines().next(line, now, |task| self.may_own(state, task))
+    }
+
     /// The tasks that executors declare.
     #[must_use]
     pub const fn declared(&self) -> &DeclaredTasks {
@@ -193,8 +214,8 @@ mod tests {
             liveness: Liveness::Working,
             intent: Intent::None,
             down_since: None,
-            created_at: crate::domain::time::Timestamp(0),
-            started_at: crate::domain::time::Timestamp(0),
+            created_at: Timestamp(0),
+            started_at: Timestamp(0),
             overrides: NodeOverrides::default(),
         }
     }

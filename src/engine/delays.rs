@@ -31,8 +31,7 @@ impl DelayWatch {
     /// alarm is set for that time or earlier. The owners of their tasks then check them.
     pub fn look(&mut self, view: &EngineView<'_>) -> (Vec<DelayedExecution>, Option<Timestamp>) {
         let delayed = view.state.delayed();
-        let due: Vec<DelayedExecution> =
-            delayed.after(self.looked).take_while(|one| one.due <= view.now).collect();
+        let due: Vec<DelayedExecution> = delayed.between(self.looked, view.now).collect();
         // Cluster time may have been reset to an earlier time.
         self.looked = view.now;
         self.changed = false;

@@ -41,23 +41,16 @@ impl EngineView<'_> {
 
     /// The executions of a line that may start now, in their order: those of other nodes too.
     pub fn next_in_line(&self, line: &LineKey) -> Vec<WaitingExecution> {
-        let lines = self.state.lines();
         if bug!("line-order-ignored") {
+            let lines = self.state.lines();
             let room = |task: &Arc<Task>| lines.have_room(&task.lines());
-            let free = |one: &&WaitingExecution| self.state.task(one.task).is_some_and(room);
+            let free = |one: &WaitingExecution| self.state.task(one.task).is_some_and(room);
+            let owned = |one: &WaitingExecution| self.members.may_own(self.state, one.task);
             let waiting = lines.get(line).into_iter().flat_map(Line::waiting);
-            return waiting.filter(free).filter(|one| self.is_able(one)).copied().collect();
+            let waiting = waiting.filter(|(_, due)| **due <= Some(self.now)).map(|(one, _)| *one);
+            return waiting.filter(|one| free(one) && owned(one)).collect();
         }
-        lines.next(line, |one| self.is_able(one))
-    }
-
-    /// Whether an execution can start now as far as lines do not matter: its time has come, and a
-    /// node may own its task.
-    fn is_able(&self, one: &WaitingExecution) -> bool {
-        let Some(task) = self.state.task(one.task) else { return false };
-        let Some(found) = task.history.execution(one.execution) else { return false };
-        let delayed = found.next_attempt_at().is_some_and(|at| at > self.now);
-        !delayed && task.spec().and_then(|spec| self.members.owner(spec)).is_some()
+        self.members.next_in_line(self.state, line, self.now)
     }
 }
 

@@ -39,8 +39,9 @@ impl<'a> QueuePositions<'a> {
         let one = task.waiting_execution(execution);
         let lines = task.lines();
         let places = lines.iter().filter_map(|(key, limit)| {
-            let line = self.state.lines().get(key).filter(|line| line.waiting().contains(&one))?;
-            let read = || line.waiting().iter().copied().collect();
+            let line =
+                self.state.lines().get(key).filter(|line| line.waiting().contains_key(&one))?;
+            let read = || line.waiting().keys().copied().collect();
             let before =
                 self.lines.entry(key.clone()).or_insert_with(read).binary_search(&one).ok()?;
             let running = usize::try_from(line.running()).unwrap_or(usize::MAX);

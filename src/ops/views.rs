@@ -9,7 +9,7 @@ use crate::domain::machine::record::{
     AUTOMATIC_LABELS, Attempt, ChainedTask, Code, Execution, ExecutionEnd, FiredTick, NodeRecord,
     ParentExecution, Pause, Status, Totals,
 };
-use crate::domain::machine::{State, Task};
+use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::{self, Warning};
 use crate::domain::spec;
 use crate::domain::task::TaskSpec;
@@ -115,12 +115,6 @@ fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
         return None;
     }
     let ticks_are_held = task.inactive().is_some() || !state.cluster().scheduler;
-    let lines = task.lines();
-    // Its turn has come in each line of its task.
-    let may_start = |execution: &Execution| {
-        let one = task.waiting_execution(execution);
-        lines.iter().all(|(key, _)| state.lines().next(key, |_| true).contains(&one))
-    };
     let taken = |execution: &Execution| {
         let executors = state.executors_of(task, execution.revision);
         executors.iter().any(|one| one.takes(state.in_flight(&one.info.id)))
@@ -128,7 +122,17 @@ fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
     let pending = task.history.executions.iter().filter(|one| one.status == Status::Pending);
     let free = pending.filter(|one| one.tick.is_none() || !ticks_are_held);
     let due = free.filter(|one| one.attempt_due() <= view.now);
-    let mut without = due.filter(|one| state.needs_executor(task, one.revision) && !taken(one));
+    let without = due.filter(|one| state.needs_executor(task, one.revision) && !taken(one));
+    let mut without = without.peekable();
+    without.peek()?;
+    // Its turn has come in each line of its task.
+    let lines = task.lines();
+    let next = |key: &LineKey| view.members.next_in_line(state, key, view.now);
+    let next: Vec<Vec<WaitingExecution>> = lines.iter().map(|(key, _)| next(key)).collect();
+    let may_start = |execution: &Execution| {
+        let one = task.waiting_execution(execution);
+        next.iter().all(|line| line.binary_search(&one).is_ok())
+    };
     let execution = without.find(|one| may_start(one))?;
     let detail = executors::waits_for(state, task, execution)?;
     let (execution_id, since) = (execution.id.to_string(), Rfc3339(execution.attempt_due()));

@@ -7,6 +7,7 @@ use super::envelope::{self, Commands, EntryHead, IdempotencyKey, Packed};
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 use super::task::editor::EntryContext;
+use crate::domain::time::Timestamp;
 
 /// What an entry did.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ impl State {
         out: &mut Applied,
     ) -> Result<EntryHead, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
-        self.cluster.stamp = guards::stamp(head.stamp);
+        self.set_stamp(guards::stamp(head.stamp));
         self.cluster.applied = index;
         self.warm(commands);
         let before = out.effects.hints.len();
@@ -51,6 +52,19 @@ impl State {
             debug_assert_eq!(checked, Ok(()), "after entry {index}");
         }
         Ok(head)
+    }
+
+    /// Takes the stamp of an entry. Further attempts that are due by it may start.
+    fn set_stamp(&mut self, stamp: Timestamp) {
+        let former = std::mem::replace(&mut self.cluster.stamp, stamp);
+        let crossed = || {
+            let delayed = self.delayed.between(former.min(stamp), former.max(stamp));
+            delayed.filter_map(|one| {
+                let task = self.tasks.get(one.task)?;
+                Some((task, task.history.execution(one.execution)?))
+            })
+        };
+        self.lines.set_time(stamp, crossed);
     }
 
     /// Touches the tasks that an entry is about before any of them is changed. They lie all over the

@@ -235,7 +235,7 @@ impl State {
         hold!(live.eq(busy), "tasks with live executions are not marked, or others are");
         let mut marks = DeletedMarks::default();
         let mut users = CalendarUsers::default();
-        let mut lines = Lines::new(self.cluster.scheduler);
+        let mut lines = Lines::new(self.cluster.scheduler, self.cluster.stamp);
         let mut delayed = DelayedExecutions::default();
         let mut in_flight = InFlight::default();
         let mut declared = DeclaredTasks::default();

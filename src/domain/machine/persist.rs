@@ -299,7 +299,7 @@ impl Loader {
     pub fn finish(mut self) -> Result<State, RecordError> {
         let expected = self.expected.ok_or(RecordError::NoCluster)?;
         let mut state = self.state;
-        state.lines = Lines::new(state.cluster.scheduler);
+        state.lines = Lines::new(state.cluster.scheduler, state.cluster.stamp);
         for (key, parts) in std::mem::take(&mut self.tasks) {
             let (Some(live), Some((progress, recent))) = (parts.live, parts.progress) else {
                 return Err(RecordError::UnknownKey(keys::live(key).to_vec()));

@@ -31,6 +31,15 @@ impl DelayedExecutions {
         self.0.range(DelayedExecution { due: first, execution, task }..).copied()
     }
 
+    /// Those that are due after one time and up to another, the next one first.
+    pub fn between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = DelayedExecution> {
+        self.after(from).take_while(move |one| one.due <= to)
+    }
+
     /// Adds an execution of a task, if it waits for a further attempt.
     pub(in crate::domain::machine) fn enter(&mut self, task: TaskKey, execution: &Execution) {
         if let Some(delayed) = delayed(task, execution) {

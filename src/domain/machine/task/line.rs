@@ -1,64 +1,28 @@
 //! One line: the executions that run in it, and those that wait in it, in order.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use imbl::{OrdMap, OrdSet};
 
-use super::record::Execution;
+use super::ready::ReadyExecutions;
+use super::waiting::{Presence, Waiter, WaitingExecution};
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-/// A waiting execution. The order is: highest priority, then oldest tick, then lowest id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WaitingExecution {
-    /// The difference of its priority from the highest priority.
-    pub rank: u8,
-    /// Its tick, or the time of its request.
-    pub at: Timestamp,
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Its task.
-    pub task: TaskKey,
-}
-
-impl WaitingExecution {
-    pub(super) fn of(execution: &Execution, task: TaskKey, rank: u8) -> Self {
-        let at = execution.tick.unwrap_or(execution.created_at);
-        Self { rank, at, execution: execution.id, task }
-    }
-}
-
-/// The state of an execution in its lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
-    Waits(WaitingExecution),
-    Runs(ExecutionId, TaskKey),
-    /// It has ended, or is held.
-    Absent,
-}
-
-impl Presence {
-    pub(super) const fn waits(self) -> Option<WaitingExecution> {
-        match self {
-            Self::Waits(one) => Some(one),
-            Self::Runs(..) | Self::Absent => None,
-        }
-    }
-}
-
 /// The execution of a task that may start as far as the task's own line goes, before and after a
 /// change.
-pub(super) type FirstChange = (Option<WaitingExecution>, Option<WaitingExecution>);
+pub(super) type FirstChange = (Option<Waiter>, Option<Waiter>);
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
     running: OrdSet<(ExecutionId, TaskKey)>,
-    waiting: OrdSet<WaitingExecution>,
+    /// Each with the time before which it does not start.
+    waiting: OrdMap<WaitingExecution, Option<Timestamp>>,
     /// In the line of a group: those waiting executions that are first in the line of their task,
     /// or whose task has none, by the limit of their task.
-    ready: OrdMap<u32, OrdSet<WaitingExecution>>,
+    ready: OrdMap<u32, ReadyExecutions>,
     /// The number of tasks that name the group with each limit. Empty for the line of one task.
     limits: OrdMap<u32, u32>,
 }
@@ -77,9 +41,10 @@ impl Line {
         own.or_else(|| self.running.get_min()).copied()
     }
 
-    /// Its waiting executions that are not held, in order.
+    /// Its waiting executions that are not held, in order, each with the time before which it does
+    /// not start.
     #[must_use]
-    pub const fn waiting(&self) -> &OrdSet<WaitingExecution> {
+    pub const fn waiting(&self) -> &OrdMap<WaitingExecution, Option<Timestamp>> {
         &self.waiting
     }
 
@@ -93,38 +58,52 @@ impl Line {
     }
 
     /// In the line of a task: the first execution, unless one runs.
-    pub(super) fn first(&self) -> Option<WaitingExecution> {
-        self.waiting.get_min().filter(|_| self.running.is_empty()).copied()
+    pub(super) fn first(&self) -> Option<Waiter> {
+        let first = self.waiting.get_min().filter(|_| self.running.is_empty());
+        first.map(|(one, due)| (*one, *due))
     }
 
-    /// In the line of a group: the executions that may start, in order.
+    /// In the line of a task: the execution that may start at this time.
+    pub(super) fn next_of_task(
+        &self,
+        now: Timestamp,
+        mut owned: impl FnMut(TaskKey) -> bool,
+    ) -> Vec<WaitingExecution> {
+        let first = self.first().filter(|(one, due)| *due <= Some(now) && owned(one.task));
+        first.into_iter().map(|(one, _)| one).collect()
+    }
+
+    /// In the line of a group: the executions that may start at this time, in order. A task that is
+    /// not `owned` is passed over with all its executions.
     pub(super) fn next_of_group(
         &self,
-        mut able: impl FnMut(&WaitingExecution) -> bool,
+        now: Timestamp,
+        mut owned: impl FnMut(TaskKey) -> bool,
     ) -> Vec<WaitingExecution> {
         let (mut next, mut taken) = (Vec::new(), self.running());
-        // The first one of each limit that was not looked at yet.
-        let mut firsts = BTreeMap::new();
+        // What was not looked at yet: of each limit, and of each task that was looked at, no more
+        // than the first one.
+        let mut firsts = BTreeSet::new();
         for (limit, ready) in self.ready.range((Excluded(taken), Unbounded)) {
-            let mut rest = ready.iter();
-            firsts.extend(rest.next().map(|first| (first, (*limit, rest))));
+            firsts.extend(ready.firsts(now).map(|one| (one, *limit)));
         }
-        while let Some((first, (limit, mut rest))) = firsts.pop_first() {
-            if taken >= limit {
-                continue;
+        while let Some((one, limit)) = firsts.pop_first() {
+            let Some(ready) = self.ready.get(&limit).filter(|_| taken < limit) else { continue };
+            firsts.extend(ready.next_task(one).map(|head| (head, limit)));
+            if owned(one.task) {
+                firsts.extend(ready.next_of_task(one).map(|second| (second, limit)));
+                if self.waiting.get(&one).is_some_and(|due| *due <= Some(now)) {
+                    taken += 1;
+                    next.push(one);
+                }
             }
-            if able(first) {
-                taken += 1;
-                next.push(*first);
-            }
-            firsts.extend(rest.next().map(|second| (second, (limit, rest))));
         }
         next
     }
 
     pub(super) fn enter(&mut self, presence: Presence) {
         match presence {
-            Presence::Waits(one) => _ = self.waiting.insert(one),
+            Presence::Waits((one, due)) => _ = self.waiting.insert(one, due),
             Presence::Runs(execution, task) => _ = self.running.insert((execution, task)),
             Presence::Absent => {}
         }
@@ -132,7 +111,7 @@ impl Line {
 
     pub(super) fn leave(&mut self, presence: Presence) {
         match presence {
-            Presence::Waits(one) => _ = self.waiting.remove(&one),
+            Presence::Waits((one, _)) => _ = self.waiting.remove(&one),
             Presence::Runs(execution, task) => {
                 let ran = self.running.remove(&(execution, task));
                 assert!(ran.is_some(), "an execution that does not run in its line");
@@ -142,13 +121,14 @@ impl Line {
     }
 
     /// In the line of a group: the first execution changed in the line of a task with this limit.
-    pub(super) fn first_changed(&mut self, limit: u32, (former, now): FirstChange) {
+    /// `at` is the time of the lines.
+    pub(super) fn first_changed(&mut self, limit: u32, (former, now): FirstChange, at: Timestamp) {
         if former == now {
             return;
         }
         let ready = self.ready.entry(limit).or_default();
-        former.map(|one| ready.remove(&one));
-        now.map(|one| ready.insert(one));
+        former.into_iter().for_each(|one| ready.remove(one, at));
+        now.into_iter().for_each(|one| ready.insert(one, at));
         if ready.is_empty() {
             self.ready.remove(&limit);
         }
@@ -167,10 +147,10 @@ impl Line {
         }
     }
 
-    /// In the line of a group: the executions that their own lines let start.
+    /// In the line of a group: the executions that their own lines let start, by limit: those whose
+    /// time has come, and the others.
     #[cfg(test)]
-    pub(in crate::domain::machine) fn ready(&self) -> Vec<(u32, WaitingExecution)> {
-        let ready = self.ready.iter();
-        ready.flat_map(|(limit, ready)| ready.iter().map(|one| (*limit, *one))).collect()
+    pub(in crate::domain::machine) fn ready(&self) -> Vec<(u32, [Vec<WaitingExecution>; 2])> {
+        self.ready.iter().map(|(limit, ready)| (*limit, ready.all())).collect()
     }
 }

@@ -5,19 +5,22 @@
 //! Mode, group and priority are those of the current definition.
 //!
 //! The next execution of a line is found without a walk over those that wait: the line of a group
-//! keeps an index of the executions that are first in the lines of their tasks.
+//! keeps an index of the executions that are first in the lines of their tasks. Those that wait for a
+//! further attempt enter this index with the first entry whose stamp is their time.
 
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::line::{FirstChange, Line, Presence, WaitingExecution};
+use super::line::{FirstChange, Line};
 use super::record::{Execution, Status, Trigger};
+use super::waiting::{Presence, WaitingExecution};
 use super::whole::Task;
 use crate::domain::ids::TaskKey;
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
 use crate::domain::task::{ExecutionMode, PRIORITY_MAX};
+use crate::domain::time::Timestamp;
 
 #[cfg(test)]
 mod tests;
@@ -55,7 +58,8 @@ impl TaskLines {
         match execution.status {
             Status::Running => Presence::Runs(execution.id, self.task),
             Status::Pending if execution.trigger != Trigger::Claim && !held => {
-                Presence::Waits(WaitingExecution::of(execution, self.task, self.rank))
+                let one = WaitingExecution::of(execution, self.task, self.rank);
+                Presence::Waits((one, execution.next_attempt_at()))
             }
             _ => Presence::Absent,
         }
@@ -68,6 +72,9 @@ pub struct Lines {
     all: OrdMap<LineKey, Line>,
     /// Whether the scheduler is started. Otherwise executions of ticks are held.
     scheduler: bool,
+    /// The stamp of the last entry. It decides where executions that wait for a further attempt are
+    /// kept, and nothing else.
+    at: Timestamp,
 }
 
 impl Lines {
@@ -94,23 +101,41 @@ impl Lines {
         self.all.get(key).map_or(0, Line::running)
     }
 
-    /// The executions that may start now according to this line, in order. Those that are not `able`
-    /// are passed over one by one, except that the first one of a task keeps its turn there.
+    /// The executions that may start at this time according to this line, in order. Those that wait
+    /// for a further attempt and those of tasks that no node owns are passed over, except that the
+    /// first one of a task keeps its turn in the line of its task.
     pub fn next(
         &self,
         key: &LineKey,
-        able: impl FnMut(&WaitingExecution) -> bool,
+        now: Timestamp,
+        owned: impl FnMut(TaskKey) -> bool,
     ) -> Vec<WaitingExecution> {
         match (self.all.get(key), key) {
-            (Some(line), LineKey::Task(_)) => line.first().filter(able).into_iter().collect(),
-            (Some(line), LineKey::Group(_)) => line.next_of_group(able),
+            (Some(line), LineKey::Task(_)) => line.next_of_task(now, owned),
+            (Some(line), LineKey::Group(_)) => line.next_of_group(now, owned),
             (None, _) => Vec::new(),
         }
     }
 
-    /// Lines without executions. Those of ticks are held unless the scheduler is started.
-    pub(in crate::domain::machine) fn new(scheduler: bool) -> Self {
-        Self { scheduler, ..Self::default() }
+    /// Lines without executions. Those of ticks are held unless the scheduler is started. `at` is the
+    /// stamp of the last entry.
+    pub(in crate::domain::machine) fn new(scheduler: bool, at: Timestamp) -> Self {
+        Self { scheduler, at, ..Self::default() }
+    }
+
+    /// Takes the stamp of an entry. `crossed` are the executions whose next attempt is due between
+    /// the last stamp and this one, whichever is the higher.
+    pub(in crate::domain::machine) fn set_time<'a, I>(
+        &mut self,
+        at: Timestamp,
+        crossed: impl Fn() -> I,
+    ) where
+        I: Iterator<Item = (&'a Arc<Task>, &'a Execution)>,
+    {
+        let lined = || crossed().filter(|(task, _)| task.lined());
+        lined().for_each(|(task, execution)| self.leave(&task.lines(), execution));
+        self.at = at;
+        lined().for_each(|(task, execution)| self.enter(&task.lines(), execution));
     }
 
     /// Starts or stops the scheduler: the waiting executions of ticks of these tasks enter their
@@ -167,7 +192,7 @@ impl Lines {
         for (key, _) in former.iter().filter(|(key, _)| now.iter().all(|(other, _)| other != *key))
         {
             let first = self.get(key).and_then(|line| line.waiting().get_min());
-            effects.hints.extend(first.map(|first| Hint::Line(first.task)));
+            effects.hints.extend(first.map(|(first, _)| Hint::Line(first.task)));
         }
     }
 
@@ -203,9 +228,10 @@ impl Lines {
             })
         });
         if let Some((group, limit)) = &lines.group {
+            let at = self.at;
             self.change(group, |line| {
                 change(line, presence);
-                line.first_changed(*limit, first);
+                line.first_changed(*limit, first, at);
             });
         }
     }

@@ -106,7 +106,7 @@ impl LineWorld {
             assert!(runs <= limit, "{runs} run in {key:?}");
             let line = self.world.state.lines().get(&key);
             assert_eq!(line.map_or(0, Line::running), runs, "{key:?}");
-            let kept = line.into_iter().flat_map(|line| line.waiting());
+            let kept = line.into_iter().flat_map(|line| line.waiting().keys());
             let kept: Vec<ExecutionId> = kept.map(|one| one.execution).collect();
             assert_eq!(kept, self.waiting(|task| tasks.contains(&task.key)), "{key:?}");
         }
@@ -115,7 +115,7 @@ impl LineWorld {
     /// Those that may start now, as owners find them: among the next in each of their lines.
     fn next(&self) -> Vec<WaitingExecution> {
         let state = &self.world.state;
-        let in_line = |key: &LineKey| state.lines().next(key, |_| true);
+        let in_line = |key: &LineKey| state.lines().next(key, self.world.stamp, |_| true);
         let mut next = Vec::new();
         for key in state.lines().contended() {
             for one in in_line(key) {
@@ -152,7 +152,7 @@ impl LineWorld {
         };
         let all = self.world.state.lines().contended();
         let all = all.filter_map(|key| self.world.state.lines().get(key));
-        let free = all.flat_map(|line| line.waiting()).filter(free).min();
+        let free = all.flat_map(|line| line.waiting().keys()).filter(free).min();
         assert!(free.is_none_or(|first| next.contains(first)), "{free:?} may start");
         for one in &next {
             self.start(one.task, one.execution).expect("it may start");

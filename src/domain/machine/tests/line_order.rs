@@ -24,8 +24,10 @@ struct Stander {
     /// Whether its task has a line of its own.
     own: bool,
     group: Option<(String, u32)>,
-    /// Whether it could start if there were no lines.
-    able: bool,
+    /// Whether a node may own its task.
+    owned: bool,
+    /// The time before which it does not start.
+    due: Option<Timestamp>,
 }
 
 impl Stander {
@@ -59,11 +61,6 @@ impl OrderWorld {
         Self { world, session, unowned: BTreeSet::new() }
     }
 
-    fn is_able(&self, task: TaskKey, execution: &Execution) -> bool {
-        let delayed = execution.next_attempt_at().is_some_and(|at| at > self.world.stamp);
-        !delayed && !self.unowned.contains(&task)
-    }
-
     fn live(&self, status: Status) -> Vec<(&Task, &Execution)> {
         let tasks = self.world.state.tasks();
         let live = tasks.flat_map(|task| task.live_executions().map(move |one| (&**task, one)));
@@ -85,7 +82,8 @@ impl OrderWorld {
                 task: task.key,
                 own: spec.execution_mode != ExecutionMode::Parallel,
                 group: spec.concurrency.as_ref().map(|it| (it.group.clone(), it.limit)),
-                able: self.is_able(task.key, one),
+                owned: !self.unowned.contains(&task.key),
+                due: one.attempt.as_ref().map(|_| one.attempt_due()),
             });
         }
         all.sort_by_key(|one| one.order);
@@ -118,19 +116,20 @@ impl OrderWorld {
     /// The executions that may start, by the rule of the contract: all their lines have room, and
     /// none that could also start is ahead of them in a line that they share. One that cannot start
     /// takes a place in the line of its task only.
-    fn turns(&self) -> BTreeSet<u64> {
+    fn turns(&self, now: Timestamp) -> BTreeSet<u64> {
         let (mut taken, mut next) = (self.running(), BTreeSet::new());
         for one in self.standers().into_iter().filter(|one| !one.lines().is_empty()) {
             let lines = one.lines();
             if lines.iter().any(|(key, limit)| taken.get(key).unwrap_or(&0) >= limit) {
                 continue;
             }
+            let able = one.owned && one.due.is_none_or(|due| due <= now);
             for (key, _) in lines {
-                if one.able || matches!(key, LineKey::Task(_)) {
+                if able || matches!(key, LineKey::Task(_)) {
                     *taken.entry(key).or_insert(0) += 1;
                 }
             }
-            if one.able {
+            if able {
                 next.insert(one.order.2);
             }
         }
@@ -138,37 +137,41 @@ impl OrderWorld {
     }
 
     /// The next executions of a line, as the lines have them.
-    fn next(&self, key: &LineKey) -> Vec<u64> {
-        let able = |one: &WaitingExecution| {
-            let task = self.world.state.task(one.task).expect("a task");
-            self.is_able(one.task, task.history.execution(one.execution).expect("it waits"))
-        };
-        self.world.state.lines().next(key, able).iter().map(id).collect()
+    fn next(&self, key: &LineKey, now: Timestamp) -> Vec<u64> {
+        let owned = |task| !self.unowned.contains(&task);
+        self.world.state.lines().next(key, now, owned).iter().map(id).collect()
     }
 
     /// The executions that are next in all their lines, as the lines have them.
-    fn next_everywhere(&self) -> BTreeSet<u64> {
+    fn next_everywhere(&self, now: Timestamp) -> BTreeSet<u64> {
         let lined = self.standers().into_iter().filter(|one| !one.lines().is_empty());
         let next = |one: &Stander| {
-            one.lines().iter().all(|(key, _)| self.next(key).contains(&one.order.2))
+            one.lines().iter().all(|(key, _)| self.next(key, now).contains(&one.order.2))
         };
         lined.filter(next).map(|one| one.order.2).collect()
     }
 
     fn hold(&self) {
         for name in GROUPS {
-            let mut ready: Vec<(u32, u64)> = Vec::new();
+            let mut ready: BTreeMap<u32, [Vec<u64>; 2]> = BTreeMap::new();
+            let stamp = self.world.state.cluster().stamp;
             for one in self.ready(name) {
                 let (_, limit) = one.group.expect("one of the group");
-                ready.push((limit, one.order.2));
+                let [due, later] = ready.entry(limit).or_default();
+                let part = if one.due.is_none_or(|due| due <= stamp) { due } else { later };
+                part.push(one.order.2);
             }
-            ready.sort_by_key(|(limit, _)| *limit);
             let line = self.world.state.lines().get(&group(name));
             let kept = line.into_iter().flat_map(|line| line.ready());
-            let kept: Vec<(u32, u64)> = kept.map(|(limit, one)| (limit, id(&one))).collect();
-            assert_eq!(kept, ready, "{name}");
+            let kept =
+                kept.map(|(limit, parts)| (limit, parts.map(|it| it.iter().map(id).collect())));
+            assert_eq!(kept.collect::<BTreeMap<_, _>>(), ready, "{name}");
         }
-        assert_eq!(self.next_everywhere(), self.turns());
+        // Clocks of nodes show other times than the last entry.
+        for moved in [-2_000, -500, 0, 500, 2_000] {
+            let now = Timestamp(self.world.stamp.0 + moved);
+            assert_eq!(self.next_everywhere(now), self.turns(now), "{moved}");
+        }
         self.world.state.check().expect("a state that commands lead to");
     }
 
@@ -198,6 +201,10 @@ impl OrderWorld {
 
     fn step(&mut self, dice: &mut StepNumbers) {
         self.world.wait(u64::from(dice.below(3)) * 500);
+        if dice.percent(10) {
+            // The clock of the next leader is behind.
+            self.world.stamp = Timestamp(self.world.stamp.0 - 700);
+        }
         let name = NAMES[usize::from(dice.below(6))];
         let Some(task) = self.world.state.named(name).map(|task| task.key) else {
             self.world.put(PutMode::Force, Self::spec(name, dice));
@@ -218,9 +225,12 @@ impl OrderWorld {
                 drop(self.world.apply(&Command::Settle(settle)));
             }
             9..13 => {
-                let execution = self.next_everywhere().first().copied().map(ExecutionId);
+                let execution =
+                    self.next_everywhere(self.world.stamp).first().copied().map(ExecutionId);
                 let found = execution.and_then(|id| self.world.state.execution(id));
-                if let Some((task, execution)) = found.map(|(task, one)| (task.key, one.id)) {
+                let found = found.map(|(task, one)| (task.key, one.id, one.due));
+                if let Some((task, execution, due)) = found {
+                    self.world.stamp = self.world.stamp.max(due);
                     let start = Start { task, execution, session, again: None };
                     self.world.accept(&Command::Start(start));
                 }
@@ -308,8 +318,8 @@ fn the_second_execution_of_a_sequential_task_takes_no_place_of_a_group() {
     let world = sequential_and_parallel(2);
     let waiting: Vec<u64> = world.standers().iter().map(|one| one.order.2).collect();
     let expected = [waiting[0], waiting[2]];
-    assert_eq!(world.next(&group("g")), expected);
-    assert_eq!(world.next_everywhere(), BTreeSet::from(expected));
+    assert_eq!(world.next(&group("g"), world.world.stamp), expected);
+    assert_eq!(world.next_everywhere(world.world.stamp), BTreeSet::from(expected));
 }
 
 #[test]
@@ -325,7 +335,7 @@ fn an_execution_behind_one_that_waits_for_its_next_attempt_blocks_no_group() {
     let failed = report(Status::Failed, world.world.stamp);
     world.world.accept(&finish(task, execution, fence, failed));
     let other = world.standers()[2].order.2;
-    assert_eq!(world.next(&group("g")), [other]);
+    assert_eq!(world.next(&group("g"), world.world.stamp), [other]);
 }
 
 #[test]
@@ -340,14 +350,14 @@ fn a_stopped_scheduler_holds_ticks_and_lets_requests_start() {
     world.world.accept(&Command::Settle(settle));
     world.world.accept(&trigger("u"));
     let own = LineKey::Task(task);
-    let tick = world.next(&own);
+    let tick = world.next(&own, world.world.stamp);
     world.world.accept(&Command::Scheduler(SetScheduler { on: false }));
-    let requested = world.next(&own);
+    let requested = world.next(&own, world.world.stamp);
     assert!(tick.len() == 1 && requested.len() == 1 && tick != requested, "{tick:?} {requested:?}");
-    assert_eq!(world.next(&group("g")).len(), 2);
+    assert_eq!(world.next(&group("g"), world.world.stamp).len(), 2);
     world.world.state = load(world.world.state.all_rows());
-    assert_eq!(world.next(&own), requested);
+    assert_eq!(world.next(&own, world.world.stamp), requested);
     world.world.accept(&Command::Scheduler(SetScheduler { on: true }));
-    assert_eq!(world.next(&own), tick);
+    assert_eq!(world.next(&own, world.world.stamp), tick);
     world.hold();
 }

@@ -60,7 +60,7 @@ impl Names<'_> {
             None => LineKey::Group(name.into()),
         };
         let Some(line) = state.lines().get(&key) else { return vec!["empty".to_owned()] };
-        let waiting = line.waiting().iter().map(|one| {
+        let waiting = line.waiting().keys().map(|one| {
             let task = state.task(one.task).map_or("", |task| &task.live.name);
             format!("{task} e{} since {}", one.execution, clock(one.at))
         });
