@@ -7,7 +7,7 @@ use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::lists::page;
 use super::reply::{answer, ok};
-use super::tasks::created;
+use super::tasks::{created, named};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::record::Status;
 use crate::dto::{CallbackRequest, Message};
@@ -25,7 +25,7 @@ pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let node = params.get("node").map(|node| nodes::find(&view, node).map(|node| node.id));
     let unknown = |_unknown| OpError::parameter("node", "is no node of this cluster");
     let filter = ExecutionFilter {
-        task: params.get("task_id").map(str::to_owned),
+        tasks: named(params, "task_id"),
         node: node.transpose().map_err(unknown)?,
         status: params.word("status", &words::STATUSES)?,
         executor: params.get("executor_id").map(str::to_owned),

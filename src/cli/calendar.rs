@@ -6,9 +6,11 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use super::choose::{Chosen, confirm_many};
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
-use super::fetch;
+use super::many::{self, OneRequest};
+use super::objects::{ListedArgs, ObjectsArgs};
 use super::table::{Table, fields};
 use crate::client::path;
 use crate::config::files;
@@ -19,20 +21,24 @@ use crate::dto::{CalendarBody, CalendarChanged, CalendarRemoved, CalendarView};
 pub enum CalendarCommand {
     /// List the calendars
     #[command(visible_alias = "ls")]
-    List,
-    /// Show a calendar and the tasks that exclude it
-    Show(CalendarNameArgs),
+    List(ListedArgs),
+    /// Show calendars and the tasks that exclude them
+    Show(ObjectsArgs),
     /// Create or replace a calendar
     Set(SetArgs),
-    /// Remove a calendar that no task excludes
-    Delete(CalendarNameArgs),
+    /// Remove calendars that no task excludes
+    #[command(visible_alias = "rm")]
+    Delete(CalendarDeleteArgs),
 }
 
-/// The name of a calendar.
+/// Options of `calendar delete`.
 #[derive(Debug, Args)]
-pub struct CalendarNameArgs {
-    /// The calendar
-    name: String,
+pub struct CalendarDeleteArgs {
+    #[command(flatten)]
+    calendars: ObjectsArgs,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Options of `calendar set`: one rule, whose conditions must all hold, or a file.
@@ -67,25 +73,40 @@ pub struct SetArgs {
 /// Runs a command.
 pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        CalendarCommand::List => list(context).await,
-        CalendarCommand::Show(args) => {
-            let path = path(["calendars", &args.name]);
-            let reply = context.read(&path, &[]).await?;
-            context.out.one(&reply.body, |_clock| describe(&reply.says))?;
-            Ok(Exit::Ok)
+        CalendarCommand::List(listed) => list(&listed, context).await,
+        CalendarCommand::Show(calendars) => {
+            let chosen = calendars.choose::<CalendarView>(context).await?;
+            chosen.show_each(context, show).await
         }
         CalendarCommand::Set(args) => set(&args, context).await,
-        CalendarCommand::Delete(args) => {
-            let path = path(["calendars", &args.name]);
+        CalendarCommand::Delete(args) => delete(&args, context).await,
+    }
+}
+
+async fn show(name: &str, context: &mut CliContext) -> CommandResult {
+    let reply = context.read(&path(["calendars", name]), &[]).await?;
+    context.out.one(&reply.body, |_clock| describe(&reply.says))?;
+    Ok(Exit::Ok)
+}
+
+async fn delete(args: &CalendarDeleteArgs, context: &mut CliContext) -> CommandResult {
+    match args.calendars.choose::<CalendarView>(context).await? {
+        Chosen::One(name) => {
+            let path = path(["calendars", &name]);
             let reply = context.send::<CalendarRemoved>(Method::DELETE, &path, &[], None).await?;
-            context.out.one(&reply.body, |_clock| format!("{}: removed", args.name))?;
+            context.out.one(&reply.body, |_clock| format!("{name}: removed"))?;
             Ok(Exit::Ok)
+        }
+        Chosen::Many(names) => {
+            confirm_many("remove", "calendars", &names, args.yes, context)?;
+            let items = many::each(&names, &OneRequest::delete("calendars"), context).await?;
+            many::tell(items, "calendars", "removed", |_item| "removed".to_owned(), context)
         }
     }
 }
 
-async fn list(context: &mut CliContext) -> CommandResult {
-    let list = fetch::all::<CalendarView>(context, &path(["calendars"]), &[]).await?;
+async fn list(listed: &ListedArgs, context: &mut CliContext) -> CommandResult {
+    let list = listed.read::<CalendarView>(context).await?;
     context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new("calendars", &["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
         for calendar in &list.says {

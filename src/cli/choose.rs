@@ -11,6 +11,7 @@ use super::fetch;
 use super::task::{name, pair};
 use crate::client::path;
 use crate::dto::TaskView;
+use crate::ops::lists::is_glob;
 
 /// Maximum number of names shown in a question.
 const SHOWN: usize = 5;
@@ -42,19 +43,34 @@ pub enum LookAmong {
     Both,
 }
 
-/// The selected tasks.
+/// What was selected: tasks, or other objects.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// One task, by its name.
+    /// One, by its name.
     One(String),
-    /// Any number of tasks, in the order given, without duplicates.
+    /// Any number, in the order given, without duplicates.
     Many(Vec<String>),
 }
 
 impl Chosen {
-    /// Reads and shows each of the tasks. A single name is shown as it is. Otherwise people see a
-    /// block under the name of each task, and programs one list. A name that is not found does not
-    /// hide the others.
+    /// What these names select; of those that are repeated the first counts.
+    #[must_use]
+    pub fn many(names: Vec<String>) -> Self {
+        let mut known = BTreeSet::new();
+        Self::Many(names.into_iter().filter(|name| known.insert(name.clone())).collect())
+    }
+
+    /// The same of names of which none is a pattern.
+    #[must_use]
+    pub fn named(names: &[String]) -> Self {
+        match names {
+            [one] => Self::One(one.clone()),
+            names => Self::many(names.to_vec()),
+        }
+    }
+
+    /// Reads and shows each. A single name is shown as it is. Otherwise people see a block under
+    /// each name, and programs one list. A name that is not found does not hide the others.
     ///
     /// # Errors
     /// Whatever is wrong with more than one name.
@@ -119,28 +135,22 @@ impl TasksArgs {
         context: &mut CliContext,
     ) -> Result<Chosen, Failure> {
         if let ([one], []) = (self.names.as_slice(), self.labels.as_slice())
-            && !is_pattern(one)
+            && !is_glob(one)
         {
             return Ok(Chosen::One(one.clone()));
         }
-        let mut known = BTreeSet::new();
         let mut chosen = Vec::new();
-        let mut add = |name: String| {
-            if known.insert(name.clone()) {
-                chosen.push(name);
-            }
-        };
         for name in &self.names {
-            if self.labels.is_empty() && !is_pattern(name) {
-                add(name.clone());
+            if self.labels.is_empty() && !is_glob(name) {
+                chosen.push(name.clone());
             } else {
-                self.look_up(Some(name), among, context).await?.into_iter().for_each(&mut add);
+                chosen.extend(self.look_up(Some(name), among, context).await?);
             }
         }
         if self.names.is_empty() {
-            self.look_up(None, among, context).await?.into_iter().for_each(&mut add);
+            chosen.extend(self.look_up(None, among, context).await?);
         }
-        Ok(Chosen::Many(chosen))
+        Ok(Chosen::many(chosen))
     }
 
     /// The names of the tasks that match a pattern and have the labels.
@@ -150,11 +160,9 @@ impl TasksArgs {
         among: LookAmong,
         context: &mut CliContext,
     ) -> Result<Vec<String>, Failure> {
-        let labels: Vec<String> =
-            self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut query: Vec<(&str, String)> = Vec::new();
         query.extend(pattern.map(|pattern| ("name", pattern.to_owned())));
-        query.extend(labels.iter().map(|label| ("label", label.clone())));
+        query.extend(self.labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))));
         let mut names = Vec::new();
         for (unless, deleted) in [(LookAmong::Deleted, false), (LookAmong::Present, true)] {
             if among == unless {
@@ -169,25 +177,59 @@ impl TasksArgs {
         if !names.is_empty() {
             return Ok(names);
         }
-        let (what, option) = match among {
-            LookAmong::Present => ("task", ""),
-            LookAmong::Deleted => ("deleted task", " --deleted"),
-            LookAmong::Both => ("task, deleted or not,", ""),
+        let (what, lists) = match among {
+            LookAmong::Present => ("task", "ls"),
+            LookAmong::Deleted => ("deleted task", "ls --deleted"),
+            LookAmong::Both => ("task, deleted or not,", "ls"),
         };
-        let fits = pattern.map(|pattern| format!("is called like `{pattern}`"));
-        let has = (!labels.is_empty()).then(|| format!("has the label {}", labels.join(", ")));
-        let rule: Vec<String> = fits.into_iter().chain(has).collect();
-        let message = format!("no {what} {}; `punctual ls{option}` lists them", rule.join(" and "));
-        Err(Failure { exit: Exit::Conflict, message })
+        Err(no_match(what, pattern, &self.labels, lists))
     }
 }
 
-/// Asks for confirmation before several tasks are changed.
+/// The error that no object of a kind fits. `lists` is the command that lists them.
+#[must_use]
+pub fn no_match(
+    what: &str,
+    pattern: Option<&str>,
+    labels: &[(String, String)],
+    lists: &str,
+) -> Failure {
+    let fits = pattern.map(|pattern| format!("is called like `{pattern}`"));
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let has = (!labels.is_empty()).then(|| format!("has the label {}", labels.join(", ")));
+    let rule: Vec<String> = fits.into_iter().chain(has).collect();
+    let message = format!("no {what} {}; `punctual {lists}` lists them", rule.join(" and "));
+    Failure { exit: Exit::Conflict, message }
+}
+
+/// The tasks to which a list is limited.
+#[derive(Debug, Args)]
+pub struct ListedTasksArgs {
+    /// Only these tasks; * and ? match any characters, and must be quoted
+    #[arg(id = "listed", value_name = "NAME", value_parser = name_or_pattern)]
+    pub names: Vec<String>,
+    /// Only tasks with this label
+    #[arg(id = "listed_labels", long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+}
+
+impl ListedTasksArgs {
+    /// The query of the list; `key` is the parameter for names.
+    #[must_use]
+    pub fn query(&self, key: &'static str) -> Vec<(&'static str, String)> {
+        let names = self.names.iter().map(|name| (key, name.clone()));
+        let labels = self.labels.iter().map(|label| ("label", label.clone()));
+        names.chain(labels).collect()
+    }
+}
+
+/// Asks for confirmation before several objects are changed; `nouns` is what they are.
 ///
 /// # Errors
 /// The answer is no, or the session is not interactive.
 pub fn confirm_many(
     verb: &str,
+    nouns: &str,
     names: &[String],
     yes: bool,
     context: &mut CliContext,
@@ -197,24 +239,18 @@ pub fn confirm_many(
     }
     let rest = if names.len() > SHOWN { ", …" } else { "" };
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let question = format!("{verb} {} tasks ({shown}{rest})? type yes:", names.len());
+    let question = format!("{verb} {} {nouns} ({shown}{rest})? type yes:", names.len());
     match context.out.confirm(&question) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure { exit: Exit::No, message: "nothing was done".to_owned() }),
         None => Err(Failure::usage(format!(
-            "{} tasks are meant, and there is no terminal to ask on; add --yes",
+            "{} {nouns} are meant, and there is no terminal to ask on; add --yes",
             names.len()
         ))),
     }
 }
 
-/// Whether a word is a pattern, and not a name.
-#[must_use]
-pub fn is_pattern(name: &str) -> bool {
-    name.contains(['*', '?'])
-}
-
 /// Parses the name of a task, or a pattern of names.
 fn name_or_pattern(text: &str) -> Result<String, String> {
-    if is_pattern(text) { Ok(text.to_owned()) } else { name(text) }
+    if is_glob(text) { Ok(text.to_owned()) } else { name(text) }
 }

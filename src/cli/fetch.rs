@@ -39,9 +39,18 @@ pub struct ListReply<T> {
     pub items: Vec<Value>,
     /// What they say, in the same order.
     pub says: Vec<T>,
+    /// Whether items were left out, because no more were asked for.
+    pub more: bool,
 }
 
 impl<T> ListReply<T> {
+    /// Says that older ones were left out, and that `-n` shows more.
+    pub fn say_more(&self, what: &str, context: &mut CliContext) {
+        if self.more {
+            context.out.say(&format!("there are older {what}; -n COUNT shows more"));
+        }
+    }
+
     /// Leaves out the items of which this does not hold.
     pub fn retain(&mut self, holds: impl Fn(&T) -> bool) {
         let (items, says) = (std::mem::take(&mut self.items), std::mem::take(&mut self.says));
@@ -162,6 +171,7 @@ pub async fn up_to<T: ReplyKind>(
             break;
         }
     }
+    let more = cursor.is_some() || items.len() > most;
     items.truncate(most);
     let says = items.iter().map(|item| typed(item, Exit::NotAccepted)).collect::<Result<_, _>>()?;
     let mut whole = json!({ "items": items });
@@ -170,7 +180,7 @@ pub async fn up_to<T: ReplyKind>(
             whole.entry(key).or_insert(value);
         }
     }
-    Ok(ListReply { whole, items, says })
+    Ok(ListReply { whole, items, says, more })
 }
 
 /// An answer of this program itself, in the form in which a node would give it.

@@ -1,4 +1,4 @@
-//! One command on several tasks or executions: a line for each, and how many were done.
+//! One command on several objects: a line for each, and how many were done.
 
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -58,8 +58,10 @@ pub async fn bulk(
     Ok(items)
 }
 
-/// A request about the task of a name.
+/// A request about the object of a name.
 pub struct OneRequest<'a> {
+    /// Where the objects are in the API, such as `tasks`.
+    pub collection: &'static str,
     pub method: Method,
     /// What stands behind the name in the path, if anything.
     pub verb: Option<&'a str>,
@@ -67,7 +69,7 @@ pub struct OneRequest<'a> {
     pub body: Option<&'a Value>,
 }
 
-/// Does something to each of these tasks by a request of its own.
+/// Does something to each of these objects by a request of its own.
 ///
 /// # Errors
 /// No client can be made.
@@ -87,12 +89,24 @@ pub async fn each(
 impl<'a> OneRequest<'a> {
     /// A `POST` of what stands behind the name in the path.
     #[must_use]
-    pub fn post(verb: &'a str, query: &'a [(&'a str, String)], body: Option<&'a Value>) -> Self {
-        Self { method: Method::POST, verb: Some(verb), query, body }
+    pub fn post(collection: &'static str, verb: &'a str) -> Self {
+        Self { collection, method: Method::POST, verb: Some(verb), query: &[], body: None }
+    }
+
+    /// A `PATCH`.
+    #[must_use]
+    pub fn patch(collection: &'static str, body: &'a Value) -> Self {
+        Self { collection, method: Method::PATCH, verb: None, query: &[], body: Some(body) }
+    }
+
+    /// A `DELETE`.
+    #[must_use]
+    pub fn delete(collection: &'static str) -> Self {
+        Self { collection, method: Method::DELETE, verb: None, query: &[], body: None }
     }
 
     async fn send(&self, name: &str, client: &Client) -> Result<Reply, ClientError> {
-        let path = path(["tasks", name].into_iter().chain(self.verb));
+        let path = path([self.collection, name].into_iter().chain(self.verb));
         client.send(self.method.clone(), &path, self.query, self.body, &[]).await
     }
 }

@@ -20,6 +20,7 @@ mod local;
 mod manual;
 mod many;
 mod node;
+mod objects;
 mod output;
 mod outputs;
 mod preview;

@@ -5,10 +5,12 @@ mod set;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
+use super::choose::Chosen;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
-use super::fetch;
 use super::local::LocalClock;
+use super::many::{self, OneRequest};
+use super::objects::{ListedNodesArgs, NodesArgs};
 use super::table::{Table, fields};
 use super::watch::WatchArgs;
 use crate::client::path;
@@ -19,53 +21,69 @@ use crate::dto::NodeView;
 pub enum NodeCommand {
     /// List the nodes of the cluster
     #[command(visible_alias = "ls")]
-    List {
-        /// Options for repetition.
-        #[command(flatten)]
-        watch: WatchArgs,
-    },
-    /// Show a node
-    Show(NodeArgs),
-    /// Make a node release its tasks to the other nodes
-    Drain(NodeArgs),
-    /// Let a drained node take tasks again
-    Undrain(NodeArgs),
-    /// Set weight, slots and labels of a node, in place of its own settings
+    List(NodeListArgs),
+    /// Show nodes
+    Show(NodesArgs),
+    /// Make nodes release their tasks to the other nodes
+    Drain(NodesArgs),
+    /// Let drained nodes take tasks again
+    Undrain(NodesArgs),
+    /// Set weight, slots and labels of nodes, in place of their own settings
     Set(set::NodeSetArgs),
 }
 
-/// The name of a node.
+/// Options of `node list`.
 #[derive(Debug, Args)]
-pub struct NodeArgs {
-    /// Its name or id
-    node: String,
+pub struct NodeListArgs {
+    #[command(flatten)]
+    listed: ListedNodesArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Runs a command.
 pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResult {
-    let (node, verb) = match command {
-        NodeCommand::List { watch } => return watch.repeat(context, list).await,
-        NodeCommand::Show(args) => {
-            let reply = context.read(&path(["nodes", &args.node]), &[]).await?;
-            context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
-            return Ok(Exit::Ok);
+    match command {
+        NodeCommand::List(args) => {
+            let look = async |context: &mut CliContext| list(&args.listed, context).await;
+            args.watch.repeat(context, look).await
         }
-        NodeCommand::Drain(args) => (args.node, "drain"),
-        NodeCommand::Undrain(args) => (args.node, "undrain"),
-        NodeCommand::Set(args) => return set::run(args, context).await,
-    };
-    let path = path(["nodes", &node, verb]);
-    let reply = context.send::<NodeView>(Method::POST, &path, &[], None).await?;
-    context.out.one(&reply.body, |_clock| match verb {
-        "drain" => format!("{node}: gives its tasks away; what runs there goes on to its end"),
-        _ => format!("{node}: may own tasks again"),
-    })?;
+        NodeCommand::Show(args) => args.choose(context).await?.show_each(context, show).await,
+        NodeCommand::Drain(args) => intend(&args, "drain", context).await,
+        NodeCommand::Set(args) => set::run(args, context).await,
+        NodeCommand::Undrain(args) => intend(&args, "undrain", context).await,
+    }
+}
+
+async fn show(node: &str, context: &mut CliContext) -> CommandResult {
+    let reply = context.read(&path(["nodes", node]), &[]).await?;
+    context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
     Ok(Exit::Ok)
 }
 
-async fn list(context: &mut CliContext) -> CommandResult {
+/// Drains nodes, or ends that.
+async fn intend(args: &NodesArgs, verb: &'static str, context: &mut CliContext) -> CommandResult {
+    let (said, done) = match verb {
+        "drain" => ("gives its tasks away; what runs there goes on to its end", "drained"),
+        _ => ("may own tasks again", "undrained"),
+    };
+    match args.choose(context).await? {
+        Chosen::One(node) => {
+            let path = path(["nodes", &node, verb]);
+            let reply = context.send::<NodeView>(Method::POST, &path, &[], None).await?;
+            context.out.one(&reply.body, |_clock| format!("{node}: {said}"))?;
+            Ok(Exit::Ok)
+        }
+        Chosen::Many(nodes) => {
+            let items = many::each(&nodes, &OneRequest::post("nodes", verb), context).await?;
+            many::tell(items, "nodes", done, |_item| said.to_owned(), context)
+        }
+    }
+}
+
+async fn list(listed: &ListedNodesArgs, context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
-    let list = fetch::all(context, &path(["nodes"]), &[]).await?;
+    let list = listed.read(context).await?;
     context.out.many(&list.whole, &list.items, |clock| table(&list.says, clock))?;
     Ok(Exit::Ok)
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::context::StateView;
-use super::lists::PageRequest;
+use super::lists::{PageRequest, is_glob};
 use super::queue::QueuePositions;
+use super::tasks::list::NamedTasks;
 use super::tasks::trigger;
 use super::{Caller, OpAnswer, OpError, stats, views, words};
 use crate::domain::error_code::ErrorCode;
@@ -16,8 +17,8 @@ use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView, ListView, StatsV
 
 /// Which executions are asked for.
 pub(crate) struct ExecutionFilter {
-    /// Of this task.
-    pub task: Option<String>,
+    /// Of these tasks.
+    pub tasks: NamedTasks,
     /// With this status.
     pub status: Option<&'static str>,
     /// With an attempt on this node.
@@ -64,18 +65,16 @@ pub(crate) fn list(
     let key = |(_, one): &(&Arc<Task>, &Execution)| one.id.to_string();
     let mut queues = QueuePositions::new(state);
     let show = |(task, one): &(&Arc<Task>, &Execution)| views::queued(&mut queues, task, one);
-    match &filter.task {
+    let fits = |(task, one): &(&Arc<Task>, &Execution)| filter.tasks.fits(task) && filter.fits(one);
+    match filter.tasks.names.as_slice() {
         // A task keeps far fewer than the cluster.
-        Some(name) => {
+        [name] if !is_glob(name) => {
             let task = state.named(name).into_iter();
             let own = task
                 .flat_map(|task| task.history.executions.iter().rev().map(move |one| (task, one)));
-            page.list(own.filter(|(_, one)| one.id < before && filter.fits(one)), key, show)
+            page.list(own.filter(|(_, one)| one.id < before).filter(fits), key, show)
         }
-        None => {
-            let all = state.executions_before(before);
-            page.list(all.filter(|(_, one)| filter.fits(one)), key, show)
-        }
+        _ => page.list(state.executions_before(before).filter(fits), key, show),
     }
 }
 

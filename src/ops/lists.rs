@@ -83,8 +83,16 @@ pub(crate) fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes.collect()).ok()
 }
 
+/// Whether a word is a pattern, and not a name.
+pub(crate) fn is_glob(word: &str) -> bool {
+    word.contains(['*', '?'])
+}
+
 /// Whether a name matches a pattern with `*` and `?`.
 pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+    if !is_glob(pattern) {
+        return pattern == name;
+    }
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);

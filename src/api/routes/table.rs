@@ -105,8 +105,8 @@ const TASKS: &[Param] = &[
     param("status", ParamKind::Word(&TASK_STATES), "Only tasks in this state."),
     param(
         "name",
-        ParamKind::Text,
-        "Only names that match this pattern. `*` and `?` are wildcards.",
+        ParamKind::Texts,
+        "Only names that match one of these patterns. `*` and `?` are wildcards.",
     ),
     param("label", ParamKind::Texts, "Only tasks with this label, `key` or `key=value`."),
     param("owner", ParamKind::Text, "Only tasks of this node."),
@@ -114,7 +114,16 @@ const TASKS: &[Param] = &[
     param("sort", ParamKind::Word(&["name", "next", "last"]), "The order of the list."),
 ];
 const EXECUTIONS: &[Param] = &[
-    param("task_id", ParamKind::Text, "Only executions of this task."),
+    param(
+        "task_id",
+        ParamKind::Texts,
+        "Only executions of tasks that match one of these patterns. `*` and `?` are wildcards.",
+    ),
+    param(
+        "label",
+        ParamKind::Texts,
+        "Only executions of tasks with this label, `key` or `key=value`.",
+    ),
     param("status", ParamKind::Word(&STATUSES), "Only those with this status."),
     param("node", ParamKind::Text, "Only those on this node."),
     param("failed", ParamKind::Flag, "Only those that failed and were not dismissed."),

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
 use crate::ops::context::StateView;
 use crate::ops::executions::ExecutionFilter;
+use crate::ops::tasks::list::NamedTasks;
 use crate::ops::ticks::{self, TickRange};
 use crate::ops::{OpError, about, executions, preview, stats, why, words};
 
@@ -77,8 +78,9 @@ pub(in crate::api) async fn executions(
     let page = page(params)?;
     let before = executions::before(&page)?;
     tell(&read, name, move |view, task| {
-        let task = Some(task.live.name.to_string());
-        let filter = ExecutionFilter { task, status, node: None, executor: None, failed: false };
+        let names = vec![task.live.name.to_string()];
+        let tasks = NamedTasks { names, ..NamedTasks::default() };
+        let filter = ExecutionFilter { tasks, status, node: None, executor: None, failed: false };
         Ok(executions::list(view, &filter, &page, before))
     })
     .await

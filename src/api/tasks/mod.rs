@@ -16,7 +16,7 @@ use super::reply::{answer, ok};
 use crate::dto::{ClaimRequest, PauseRequest, Rfc3339, TriggerRequest};
 use crate::ops::context::StateView;
 use crate::ops::tasks::lifecycle::{self, Deletion};
-use crate::ops::tasks::list::{TaskFilter, TaskOrder};
+use crate::ops::tasks::list::{NamedTasks, TaskFilter, TaskOrder};
 use crate::ops::tasks::{claim, definition, trigger};
 use crate::ops::words::TASK_STATES;
 use crate::ops::{OpAnswer, OpError, nodes, views};
@@ -47,21 +47,25 @@ pub(super) async fn list(read: ReadRequest) -> HandlerResult {
 
 fn filter(params: &Params, view: &StateView) -> Result<TaskFilter, OpError> {
     let status = params.word("status", &TASK_STATES)?;
-    let labels = params.all("label").map(|label| match label.split_once('=') {
-        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-        None => (label.to_owned(), None),
-    });
     let owner = params.get("owner").map(|node| {
         let found = nodes::find(view, node).map(|node| node.id);
         found.map_err(|_unknown| OpError::parameter("owner", "is no node of this cluster"))
     });
     Ok(TaskFilter {
         status,
-        name: params.get("name").map(str::to_owned),
-        labels: labels.collect(),
+        named: named(params, "name"),
         owner: owner.transpose()?,
         deleted: params.flag("deleted")? || status == Some("deleted"),
     })
+}
+
+/// The tasks that are meant by names in this parameter, and by labels.
+pub(super) fn named(params: &Params, names: &str) -> NamedTasks {
+    let labels = params.all("label").map(|label| match label.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (label.to_owned(), None),
+    });
+    NamedTasks { names: params.all(names).map(str::to_owned).collect(), labels: labels.collect() }
 }
 
 /// `GET /tasks/{name}`: a task, including one marked deleted.

@@ -196,3 +196,47 @@ async fn lists_go_on_where_they_stopped() {
     assert!(names(&rig.get("/tasks?deleted=true").await.body).is_empty());
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_take_several_names_patterns_and_labels() {
+    let rig = ApiRig::start().await;
+    for (name, team) in [("web-1", "web"), ("web-2", "web"), ("load", "data")] {
+        let task = json!({"name": name, "schedule": yearly(), "action": ok(),
+            "labels": {"team": team}});
+        rig.post("/tasks", task).await.expect(201);
+        for _ in 0..2 {
+            rig.post(&format!("/tasks/{name}/trigger"), Value::Null).await.expect(201);
+        }
+    }
+    for (query, found) in [
+        ("name=load&name=web-1", vec!["load", "web-1"]),
+        ("name=web-*&name=nobody", vec!["web-1", "web-2"]),
+        ("name=l*&name=web-?&label=team=web", vec!["web-1", "web-2"]),
+        ("name=nobody&name=x*", vec![]),
+    ] {
+        assert_eq!(names(&rig.get(&format!("/tasks?{query}")).await.body), found, "{query}");
+    }
+    let sorted = rig.get("/tasks?sort=last&name=load&name=web-1").await.expect(200);
+    assert_eq!(names(&sorted.body), ["load", "web-1"], "the newest execution first");
+    // Newest first: of load, of web-2, of web-1.
+    for (query, found) in [
+        ("task_id=load&task_id=web-1", vec!["load", "load", "web-1", "web-1"]),
+        ("task_id=web-*", vec!["web-2", "web-2", "web-1", "web-1"]),
+        ("label=team=data", vec!["load", "load"]),
+        ("label=team&task_id=web-?&limit=3", vec!["web-2", "web-2", "web-1"]),
+        ("label=team=data&task_id=web-1", vec![]),
+        ("task_id=nobody", vec![]),
+    ] {
+        let list = rig.get(&format!("/executions?{query}")).await.expect(200).body;
+        let items = list["items"].as_array().unwrap();
+        let tasks: Vec<&str> = items.iter().map(|one| one["task"].as_str().unwrap()).collect();
+        assert_eq!(tasks, found, "{query}");
+    }
+    let first = rig.get("/executions?task_id=load&task_id=web-1&limit=3").await.expect(200).body;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = format!("/executions?task_id=load&task_id=web-1&limit=3&cursor={cursor}");
+    let rest = rig.get(&rest).await.expect(200).body;
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["next_cursor"], Value::Null);
+    rig.stop().await;
+}

@@ -11,7 +11,7 @@ use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::{fetch, many};
-use crate::client::{ClientError, path};
+use crate::client::{ClientError, ErrorKind, path};
 use crate::domain::error_code::ErrorCode;
 use crate::dto::{ExecutionChanged, ExecutionView, ItemView, TaskView};
 
@@ -56,25 +56,34 @@ struct MeantExecution {
     task: Option<String>,
 }
 
+/// What is meant by the names of a command.
+#[derive(Default)]
+struct MeantExecutions {
+    executions: Vec<MeantExecution>,
+    /// The names that no task has, with what is said of them.
+    unknown: Vec<ItemView>,
+}
+
 /// Stops executions.
 pub async fn stop(args: &StopArgs, context: &mut CliContext) -> CommandResult {
     let meant = ExecutionVerb::Stop.meant(&args.tasks, context).await?;
-    let tasks: BTreeSet<String> = meant.iter().filter_map(|one| one.task.clone()).collect();
+    let tasks: BTreeSet<String> =
+        meant.executions.iter().filter_map(|one| one.task.clone()).collect();
     let tasks: Vec<String> = tasks.into_iter().collect();
-    confirm_many("stop the executions of", &tasks, args.yes, context)?;
-    ExecutionVerb::Stop.apply(&meant, context).await
+    confirm_many("stop the executions of", "tasks", &tasks, args.yes, context)?;
+    ExecutionVerb::Stop.apply(meant, context).await
 }
 
 /// Runs again what executions did.
 pub async fn retry(args: &ExecutionsArgs, context: &mut CliContext) -> CommandResult {
     let meant = ExecutionVerb::Retry.meant(&args.tasks, context).await?;
-    ExecutionVerb::Retry.apply(&meant, context).await
+    ExecutionVerb::Retry.apply(meant, context).await
 }
 
 /// Takes executions off the list of failed ones.
 pub async fn dismiss(args: &ExecutionsArgs, context: &mut CliContext) -> CommandResult {
     let meant = ExecutionVerb::Dismiss.meant(&args.tasks, context).await?;
-    ExecutionVerb::Dismiss.apply(&meant, context).await
+    ExecutionVerb::Dismiss.apply(meant, context).await
 }
 
 impl ExecutionVerb {
@@ -113,14 +122,15 @@ impl ExecutionVerb {
         self,
         args: &TasksArgs,
         context: &mut CliContext,
-    ) -> Result<Vec<MeantExecution>, Failure> {
+    ) -> Result<MeantExecutions, Failure> {
         let is_id = |word: &String| word.parse::<u64>().is_ok();
         let (ids, names): (Vec<String>, Vec<String>) = args.names.iter().cloned().partition(is_id);
         if !ids.is_empty() && !args.labels.is_empty() {
             return Err(Failure::usage("--label selects tasks; leave out the ids of executions"));
         }
-        let mut meant: Vec<MeantExecution> =
-            ids.into_iter().map(|id| MeantExecution { id, task: None }).collect();
+        let alone = args.names.len() == 1;
+        let executions = ids.into_iter().map(|id| MeantExecution { id, task: None }).collect();
+        let mut meant = MeantExecutions { executions, unknown: Vec::new() };
         let tasks = TasksArgs { names, labels: args.labels.clone() };
         if tasks.is_empty() {
             return Ok(meant);
@@ -129,11 +139,24 @@ impl ExecutionVerb {
             Chosen::One(name) => vec![name],
             Chosen::Many(names) => names,
         };
-        let mut known: BTreeSet<String> = meant.iter().map(|one| one.id.clone()).collect();
+        let mut known: BTreeSet<String> =
+            meant.executions.iter().map(|one| one.id.clone()).collect();
         for name in names {
-            for id in self.find(&name, context).await? {
+            let ids = self.find(&name, context).await?;
+            if ids.is_empty() && alone {
+                context.read::<TaskView>(&path(["tasks", &name]), &[]).await?;
+            } else if ids.is_empty()
+                && let Err(error) = context.get(&path(["tasks", &name]), &[]).await
+            {
+                // A name that nothing has does not keep the command from the others.
+                match error.kind() {
+                    ErrorKind::Conflict => meant.unknown.push(many::undone(&name, error)),
+                    _ => return Err(error.into()),
+                }
+            }
+            for id in ids {
                 if known.insert(id.clone()) {
-                    meant.push(MeantExecution { id, task: Some(name.clone()) });
+                    meant.executions.push(MeantExecution { id, task: Some(name.clone()) });
                 }
             }
         }
@@ -150,31 +173,29 @@ impl ExecutionVerb {
             let list = fetch::up_to::<ExecutionView>(context, &path, &query, most).await?;
             ids.extend(list.says.into_iter().map(|one| one.id));
         }
-        if ids.is_empty() {
-            // A name that nothing has is an error.
-            context.read::<TaskView>(&path(["tasks", task]), &[]).await?;
-        }
         Ok(ids)
     }
 
     /// Does it to each of them. For programs one id has its answer as it came, tasks a list.
-    async fn apply(self, meant: &[MeantExecution], context: &mut CliContext) -> CommandResult {
+    async fn apply(self, meant: MeantExecutions, context: &mut CliContext) -> CommandResult {
         let (method, verb) = self.request();
         let path_to = |id: &str| path(["executions", id].into_iter().chain(verb));
-        if meant.is_empty() && context.out.for_people() {
+        let MeantExecutions { executions: meant, unknown } = meant;
+        let meant = meant.as_slice();
+        if meant.is_empty() && unknown.is_empty() && context.out.for_people() {
             context.out.nothing(match self {
                 Self::Stop => "live executions",
                 Self::Retry | Self::Dismiss => "failed executions",
             });
             return Ok(if self == Self::Retry { Exit::No } else { Exit::Ok });
         }
-        if let [MeantExecution { id, task: None }] = meant {
+        if let ([MeantExecution { id, task: None }], []) = (meant, unknown.as_slice()) {
             let reply = context.send::<ExecutionChanged>(method, &path_to(id), &[], None).await?;
             let said = as_execution(id, self.done(), reply.says.execution.id());
             context.out.one(&reply.body, |_clock| format!("execution {id}: {said}"))?;
             return Ok(Exit::Ok);
         }
-        let mut items = Vec::with_capacity(meant.len());
+        let mut items = Vec::with_capacity(meant.len() + unknown.len());
         for MeantExecution { id, task } in meant {
             let sent = context.client()?.send(method.clone(), &path_to(id), &[], None, &[]).await;
             if self == Self::Stop && task.is_some() && sent.as_ref().is_err_and(has_ended) {
@@ -185,6 +206,7 @@ impl ExecutionVerb {
             let item = ItemView { execution_id: made, ..many::item(id, sent) };
             items.push(item);
         }
+        items.extend(unknown);
         if let ([item], [MeantExecution { id, task: Some(task) }]) = (items.as_slice(), meant)
             && item.status < 400
             && context.out.for_people()

@@ -7,16 +7,20 @@ use serde_json::Value;
 
 pub use self::change::{ExecutionsArgs, StopArgs, retry, stop};
 
+use crate::cli::choose::{Chosen, ListedTasksArgs};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit};
 use crate::cli::fetch;
 use crate::cli::local::LocalClock;
-use crate::cli::outputs::{self, OutputChoice};
+use crate::cli::outputs::OutputChoice;
 use crate::cli::table::{Table, fields};
 use crate::cli::watch::WatchArgs;
-use crate::cli::words;
+use crate::cli::{task, words};
 use crate::client::path;
-use crate::dto::{AttemptView, ChainedView, ExecutionView, ParentView, QueueView, Rfc3339};
+use crate::dto::{
+    AttemptView, ChainedView, ExecutionView, ParentView, QueueView, Rfc3339, TaskView,
+};
+use crate::ops::lists::is_glob;
 
 /// What can be done with executions.
 #[derive(Debug, Subcommand)]
@@ -24,24 +28,24 @@ pub enum ExecutionCommand {
     /// List executions, the newest first
     #[command(visible_alias = "ls")]
     List(ExecutionListArgs),
-    /// Show an execution
-    Show(IdArgs),
+    /// Show executions
+    Show(IdsArgs),
     /// Stop executions; of a task, all that have not ended
     Stop(StopArgs),
     /// Repeat ended executions; of a task, the newest that failed
     Retry(ExecutionsArgs),
     /// Take failed executions off the list of failed ones; of a task, all
     Dismiss(ExecutionsArgs),
-    /// Print what an execution printed
+    /// Print what executions printed
     Output(OutputArgs),
 }
 
-/// An execution's id and nothing else.
+/// The ids of executions.
 #[derive(Debug, Args)]
-pub struct IdArgs {
-    /// The execution
-    #[arg(value_parser = id)]
-    id: String,
+pub struct IdsArgs {
+    /// The executions
+    #[arg(id = "executions", value_name = "ID", value_parser = id, required = true)]
+    ids: Vec<String>,
 }
 
 /// Options of `failed`.
@@ -50,6 +54,8 @@ pub struct IdArgs {
 pub struct FailedArgs {
     #[command(subcommand)]
     command: Option<FailedCommand>,
+    #[command(flatten)]
+    tasks: ListedTasksArgs,
     /// How many
     #[arg(short, long = "limit", default_value_t = 20, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -66,9 +72,11 @@ pub enum FailedCommand {
 /// Options of `execution list`.
 #[derive(Debug, Args)]
 pub struct ExecutionListArgs {
-    /// Only those of this task
-    #[arg(long)]
-    task: Option<String>,
+    #[command(flatten)]
+    tasks: ListedTasksArgs,
+    /// The former way to name a task.
+    #[arg(long = "task", hide = true)]
+    task: Vec<String>,
     /// Only those with this status, such as running or failed
     #[arg(long)]
     status: Option<String>,
@@ -92,10 +100,9 @@ pub struct ExecutionListArgs {
 /// Options of `execution output`.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// The execution
-    #[arg(value_parser = id)]
-    id: String,
-    /// Follow the output until the execution ends
+    #[command(flatten)]
+    executions: IdsArgs,
+    /// Follow the output until the end; with several, the id is in front of each line
     #[arg(short, long, conflicts_with = "tail")]
     follow: bool,
     /// Only the last lines
@@ -117,57 +124,77 @@ fn id(text: &str) -> Result<String, String> {
 pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ExecutionCommand::List(args) => {
-            let query = args.query();
-            let look = async |context: &mut CliContext| list(&query, args.n, context).await;
-            args.watch.repeat(context, look).await
+            let ExecutionListArgs { watch, n, .. } = args;
+            let (tasks, query) = args.query();
+            let look = async |context: &mut CliContext| list(&tasks, &query, n, context).await;
+            watch.repeat(context, look).await
         }
-        ExecutionCommand::Show(args) => {
-            let path = path(["executions", &args.id]);
-            let reply = context.read(&path, &[]).await?;
-            context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
-            Ok(Exit::Ok)
-        }
+        ExecutionCommand::Show(args) => Chosen::named(&args.ids).show_each(context, show).await,
         ExecutionCommand::Stop(args) => stop(&args, context).await,
         ExecutionCommand::Retry(args) => retry(&args, context).await,
         ExecutionCommand::Dismiss(args) => change::dismiss(&args, context).await,
         ExecutionCommand::Output(args) => {
             let choice = OutputChoice { attempt: args.attempt, tail: args.tail };
-            match args.follow {
-                true => outputs::follow(&args.id, choice, context).await,
-                false => outputs::output(&args.id, choice, context).await,
-            }
+            task::output(&args.executions.ids, choice, args.follow, context).await
         }
     }
+}
+
+async fn show(id: &str, context: &mut CliContext) -> CommandResult {
+    let reply = context.read(&path(["executions", id]), &[]).await?;
+    context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
+    Ok(Exit::Ok)
 }
 
 /// Lists or dismisses what failed.
 pub async fn failed(args: FailedArgs, context: &mut CliContext) -> CommandResult {
     match args.command {
         Some(FailedCommand::Dismiss(args)) => change::dismiss(&args, context).await,
-        None => list(&[("failed", "true".to_owned())], args.n, context).await,
+        None => {
+            let mut query = args.tasks.query("task_id");
+            query.push(("failed", "true".to_owned()));
+            list(&args.tasks.names, &query, args.n, context).await
+        }
     }
 }
 
 impl ExecutionListArgs {
-    /// Which executions are asked for.
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let named = [
-            ("task_id", &self.task),
-            ("status", &self.status),
-            ("node", &self.node),
-            ("executor_id", &self.executor),
-        ];
+    /// The names of the tasks, and which executions are asked for.
+    fn query(mut self) -> (Vec<String>, Vec<(&'static str, String)>) {
+        self.tasks.names.append(&mut self.task);
+        let named =
+            [("status", &self.status), ("node", &self.node), ("executor_id", &self.executor)];
         let given = named.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
         let failed = self.failed.then(|| ("failed", "true".to_owned()));
-        given.chain(failed).collect()
+        let query = self.tasks.query("task_id").into_iter().chain(given).chain(failed).collect();
+        (self.tasks.names, query)
     }
 }
 
-async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> CommandResult {
+/// Lists the executions of these tasks; no name: of all. A name that nothing has hides no others.
+async fn list(
+    tasks: &[String],
+    query: &[(&str, String)],
+    n: u32,
+    context: &mut CliContext,
+) -> CommandResult {
     let failed = query.iter().any(|(key, _)| *key == "failed");
     let what = if failed { "failed executions" } else { "executions" };
     let most = usize::try_from(n).unwrap_or(usize::MAX);
     let list = fetch::up_to::<ExecutionView>(context, &path(["executions"]), query, most).await?;
+    let mut unknown = Vec::new();
+    for name in tasks {
+        if is_glob(name) || list.says.iter().any(|one| one.task == *name) {
+            continue;
+        }
+        match context.read::<TaskView>(&path(["tasks", name]), &[]).await {
+            Ok(_) => {}
+            Err(failure) if failure.exit == Exit::Conflict && tasks.len() > 1 => {
+                unknown.push(failure.message);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
     context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(
             what,
@@ -187,7 +214,11 @@ async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> Com
         }
         table
     })?;
-    Ok(Exit::Ok)
+    list.say_more(what, context);
+    for message in &unknown {
+        context.out.say(&format!("error: {message}"));
+    }
+    Ok(if unknown.is_empty() { Exit::Ok } else { Exit::Conflict })
 }
 
 /// `hello: execution 42 success on n2, 3 ms, exit 0`

@@ -9,10 +9,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
 
+use super::choose::{Chosen, confirm_many};
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
-use super::fetch;
 use super::local::LocalClock;
+use super::many::{self, OneRequest};
+use super::objects::{ListedArgs, ObjectsArgs};
 use super::table::{Table, fields};
 use super::watch::WatchArgs;
 use super::words;
@@ -34,36 +36,54 @@ pub struct ExecutorArgs {
 pub enum ExecutorCommand {
     /// List the executors
     #[command(visible_alias = "ls")]
-    List {
-        /// Whether it is repeated.
-        #[command(flatten)]
-        watch: WatchArgs,
-    },
-    /// Show an executor
-    Show(ExecutorIdArgs),
-    /// Give an executor no new work; its running executions continue
+    List(ExecutorListArgs),
+    /// Show executors
+    Show(ExecutorsArgs),
+    /// Give executors no new work; their running executions continue
     Maintenance(ExecutorStatusArgs),
-    /// Give an executor work again
+    /// Give executors work again
     Online(ExecutorStatusArgs),
-    /// Give an executor no work until it answers again
+    /// Give executors no work until they answer again
     Offline(ExecutorStatusArgs),
-    /// Remove an executor; what it has is lost
+    /// Remove executors; what they have is lost
     #[command(visible_alias = "rm")]
-    Delete(ExecutorIdArgs),
+    Delete(ExecutorDeleteArgs),
 }
 
-/// An executor and nothing else.
+/// Ids and patterns of executors.
 #[derive(Debug, Args)]
-pub struct ExecutorIdArgs {
-    /// Its id
-    id: String,
+#[command(mut_arg("objects", |ids| ids.value_name("ID").help(
+    "Their ids; * and ? match any characters, and must be quoted"
+)))]
+pub struct ExecutorsArgs {
+    #[command(flatten)]
+    ids: ObjectsArgs,
 }
 
-/// An executor and a reason.
+/// Options of `executor list`.
+#[derive(Debug, Args)]
+pub struct ExecutorListArgs {
+    #[command(flatten)]
+    listed: ListedArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Options of `executor delete`.
+#[derive(Debug, Args)]
+pub struct ExecutorDeleteArgs {
+    #[command(flatten)]
+    executors: ExecutorsArgs,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Executors and a reason.
 #[derive(Debug, Args)]
 pub struct ExecutorStatusArgs {
-    /// Its id
-    id: String,
+    #[command(flatten)]
+    executors: ExecutorsArgs,
     /// Why, shown to everybody
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -73,20 +93,39 @@ pub struct ExecutorStatusArgs {
 pub async fn run(args: ExecutorArgs, context: &mut CliContext) -> CommandResult {
     let Some(command) = args.command else { return worker::run(args.worker, context).await };
     match command {
-        ExecutorCommand::List { watch } => watch.repeat(context, list).await,
-        ExecutorCommand::Show(args) => {
-            let reply = context.read(&path(["executors", &args.id]), &[]).await?;
-            context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
-            Ok(Exit::Ok)
+        ExecutorCommand::List(args) => {
+            let look = async |context: &mut CliContext| list(&args.listed, context).await;
+            args.watch.repeat(context, look).await
+        }
+        ExecutorCommand::Show(executors) => {
+            let chosen = executors.ids.choose::<ExecutorView>(context).await?;
+            chosen.show_each(context, show).await
         }
         ExecutorCommand::Maintenance(args) => set(args, "maintenance", context).await,
         ExecutorCommand::Online(args) => set(args, "online", context).await,
         ExecutorCommand::Offline(args) => set(args, "offline", context).await,
-        ExecutorCommand::Delete(args) => {
-            let path = path(["executors", &args.id]);
+        ExecutorCommand::Delete(args) => delete(&args, context).await,
+    }
+}
+
+async fn show(id: &str, context: &mut CliContext) -> CommandResult {
+    let reply = context.read(&path(["executors", id]), &[]).await?;
+    context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
+    Ok(Exit::Ok)
+}
+
+async fn delete(args: &ExecutorDeleteArgs, context: &mut CliContext) -> CommandResult {
+    match args.executors.ids.choose::<ExecutorView>(context).await? {
+        Chosen::One(id) => {
+            let path = path(["executors", &id]);
             let reply = context.send::<ExecutorRemoved>(Method::DELETE, &path, &[], None).await?;
             context.out.one(&reply.body, |_clock| format!("{}: removed", reply.says.id))?;
             Ok(Exit::Ok)
+        }
+        Chosen::Many(ids) => {
+            confirm_many("remove", "executors", &ids, args.yes, context)?;
+            let items = many::each(&ids, &OneRequest::delete("executors"), context).await?;
+            many::tell(items, "executors", "removed", |_item| "removed".to_owned(), context)
         }
     }
 }
@@ -96,20 +135,31 @@ async fn set(
     status: &'static str,
     context: &mut CliContext,
 ) -> CommandResult {
-    let path = path(["executors", &args.id, "status"]);
     let body = json!({"status": status, "reason": args.reason});
-    let reply = context.send::<Message>(Method::PUT, &path, &[], Some(&body)).await?;
-    context.out.one(&reply.body, |_clock| match status {
-        "maintenance" => format!("{}: gets no new work; what it has goes on", args.id),
-        "offline" => format!("{}: gets no work until it answers again", args.id),
-        _ => format!("{}: gets work again", args.id),
-    })?;
-    Ok(Exit::Ok)
+    let (said, done) = match status {
+        "maintenance" => ("gets no new work; what it has goes on", "in maintenance"),
+        "offline" => ("gets no work until it answers again", "offline"),
+        _ => ("gets work again", "online"),
+    };
+    match args.executors.ids.choose::<ExecutorView>(context).await? {
+        Chosen::One(id) => {
+            let path = path(["executors", &id, "status"]);
+            let reply = context.send::<Message>(Method::PUT, &path, &[], Some(&body)).await?;
+            context.out.one(&reply.body, |_clock| format!("{id}: {said}"))?;
+            Ok(Exit::Ok)
+        }
+        Chosen::Many(ids) => {
+            let (method, body) = (Method::PUT, Some(&body));
+            let request = OneRequest { method, body, ..OneRequest::post("executors", "status") };
+            let items = many::each(&ids, &request, context).await?;
+            many::tell(items, "executors", done, |_item| said.to_owned(), context)
+        }
+    }
 }
 
-async fn list(context: &mut CliContext) -> CommandResult {
+async fn list(listed: &ListedArgs, context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
-    let list = fetch::all(context, &path(["executors"]), &[]).await?;
+    let list = listed.read::<ExecutorView>(context).await?;
     context.out.many(&list.whole, &list.items, |clock| table(&list.says, clock))?;
     Ok(Exit::Ok)
 }

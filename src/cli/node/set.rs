@@ -2,11 +2,14 @@
 
 use clap::Args;
 use reqwest::Method;
-use serde_json::Value;
 
 use super::describe_settings;
+use crate::cli::choose::Chosen;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::fetch::value;
+use crate::cli::many::{self, OneRequest};
+use crate::cli::objects::ObjectsArgs;
 use crate::cli::task::pair;
 use crate::client::path;
 use crate::dto::{LabelChanges, NodePatchRequest, NodeView};
@@ -16,9 +19,11 @@ const LABELS: &str = "labels";
 
 /// What is set for a node. It outlasts restarts.
 #[derive(Debug, Args)]
+#[command(mut_arg("objects", |names| names.value_name("NODE")
+    .help("Their names or ids; * and ? match any characters of a name, and must be quoted")))]
 pub struct NodeSetArgs {
-    /// Its name or id
-    node: String,
+    #[command(flatten)]
+    nodes: ObjectsArgs,
     /// Its share of the tasks; 0: it owns none
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
@@ -36,11 +41,19 @@ pub struct NodeSetArgs {
 /// Runs the command.
 pub async fn run(args: NodeSetArgs, context: &mut CliContext) -> CommandResult {
     let patch = args.patch().map_err(Failure::usage)?;
-    let body: Value = serde_json::to_value(patch).map_err(|e| Failure::usage(e.to_string()))?;
-    let path = path(["nodes", &args.node]);
-    let reply = context.send::<NodeView>(Method::PATCH, &path, &[], Some(&body)).await?;
-    context.out.one(&reply.body, |_clock| describe_settings(&reply.says))?;
-    Ok(Exit::Ok)
+    let body = value(&patch);
+    match args.nodes.choose::<NodeView>(context).await? {
+        Chosen::One(node) => {
+            let path = path(["nodes", &node]);
+            let reply = context.send::<NodeView>(Method::PATCH, &path, &[], Some(&body)).await?;
+            context.out.one(&reply.body, |_clock| describe_settings(&reply.says))?;
+            Ok(Exit::Ok)
+        }
+        Chosen::Many(nodes) => {
+            let items = many::each(&nodes, &OneRequest::patch("nodes", &body), context).await?;
+            many::tell(items, "nodes", "changed", |_item| "changed".to_owned(), context)
+        }
+    }
 }
 
 impl NodeSetArgs {

@@ -112,7 +112,8 @@ pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
     };
     let items = if args.wait {
         let wait = [("wait", "true".to_owned())];
-        let request = OneRequest::post("pause", &wait, Some(&body));
+        let body = Some(&body);
+        let request = OneRequest { query: &wait, body, ..OneRequest::post("tasks", "pause") };
         many::each(&names, &request, context).await?
     } else {
         let PauseRequest { reason, until } = request;
@@ -137,7 +138,8 @@ pub async fn cancel(args: CancelArgs, context: &mut CliContext) -> CommandResult
     };
     let items = if args.wait {
         let wait = [("wait", "true".to_owned())];
-        many::each(&names, &OneRequest::post("cancel", &wait, None), context).await?
+        let request = OneRequest { query: &wait, ..OneRequest::post("tasks", "cancel") };
+        many::each(&names, &request, context).await?
     } else {
         many::bulk(&names, &operation("cancel"), context).await?
     };
@@ -170,7 +172,7 @@ pub async fn reuse(args: &TasksArgs, context: &mut CliContext) -> CommandResult 
             back(&name, did, &reply, context)
         }
         Chosen::Many(names) => {
-            let request = OneRequest::post("reuse", &[], None);
+            let request = OneRequest::post("tasks", "reuse");
             let items = many::each(&names, &request, context).await?;
             many::tell(items, "tasks", did, |_item| did.to_owned(), context)
         }
@@ -207,7 +209,7 @@ pub async fn cleanup(args: CleanupArgs, context: &mut CliContext) -> CommandResu
             Ok(Exit::Ok)
         }
         Chosen::Many(names) => {
-            confirm_many("remove", &names, args.yes, context)?;
+            confirm_many("remove", "tasks", &names, args.yes, context)?;
             let items = many::bulk(&names, &operation("cleanup"), context).await?;
             many::tell(items, "tasks", "removed", |_item| REMOVED.to_owned(), context)
         }
@@ -227,10 +229,9 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
         Chosen::Many(names) => names,
         Chosen::One(name) => return delete_one(&name, &args, &query, context).await,
     };
-    confirm_many(verb, &names, args.yes, context)?;
+    confirm_many(verb, "tasks", &names, args.yes, context)?;
     let items = if args.wait {
-        let (method, verb, body) = (Method::DELETE, None, None);
-        let request = OneRequest { method, verb, query: &query, body };
+        let request = OneRequest { query: &query, ..OneRequest::delete("tasks") };
         many::each(&names, &request, context).await?
     } else if args.cleanup {
         many::bulk(&names, &operation("cleanup"), context).await?

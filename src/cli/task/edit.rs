@@ -65,6 +65,7 @@ enum Edited {
 
 /// Opens tasks in an editor and sends the edited definitions.
 pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
+    let mut found = Exit::Ok;
     let edited = match args.tasks.choose(LookAmong::Present, context).await? {
         Chosen::One(name) => Edited::One(Box::new(EditedTask::read(&name, context).await?)),
         Chosen::Many(names) => {
@@ -75,7 +76,18 @@ pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
             }
             let mut tasks = Vec::with_capacity(names.len());
             for name in &names {
-                tasks.push(EditedTask::read(name, context).await?);
+                match EditedTask::read(name, context).await {
+                    Ok(task) => tasks.push(task),
+                    // A name that nothing has does not keep the others from the editor.
+                    Err(failure) if failure.exit == Exit::Conflict => {
+                        context.out.say(&format!("error: {}", failure.message));
+                        found = failure.exit;
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            if tasks.is_empty() {
+                return Ok(found);
             }
             Edited::Many(tasks)
         }
@@ -90,11 +102,11 @@ pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
             // The file is no longer needed. If it cannot be removed, the system cleans up its
             // temporary folder.
             let _removed = std::fs::remove_file(&path);
-            Ok(Exit::Ok)
+            Ok(found)
         }
         Ok(exit) => {
             context.out.say(&in_file);
-            Ok(exit)
+            Ok(exit.worse(found))
         }
         Err(failure) => {
             let message = format!("{}\n  {in_file}", failure.message);

@@ -54,21 +54,48 @@ pub async fn several(
         return Err(Failure::usage(message));
     }
     let client = context.own_client()?;
-    let mut followed = FollowedExecutions::new(&client, choice);
-    followed.at_once = AT_ONCE + names.len();
-    followed.width = names.iter().map(|name| name.chars().count()).max();
+    let mut followed = FollowedExecutions::headed(&client, choice, names);
+    let mut found = Exit::Ok;
     context.out.begin_blocks();
     for name in names {
-        match find_printer(name, context).await? {
-            Printer::Execution(_) => followed.add(name.clone(), name.clone()),
-            Printer::Task => {
+        match find_printer(name, context).await {
+            Ok(Printer::Execution(_)) => followed.add(name.clone(), name.clone()),
+            Ok(Printer::Task) => {
                 context.out.heading(name)?;
                 followed.begin(name, count, context).await?;
             }
+            Err(failure) => found = unknown(failure, context)?,
         }
     }
     context.out.end_blocks()?;
-    followed.print_all(context).await
+    Ok(followed.print_all(context).await?.worse(found))
+}
+
+/// Follows several executions, by their ids; the id is in front of each line.
+pub async fn executions(
+    ids: &[String],
+    choice: OutputChoice,
+    context: &mut CliContext,
+) -> CommandResult {
+    let client = context.own_client()?;
+    let mut followed = FollowedExecutions::headed(&client, choice, ids);
+    let mut found = Exit::Ok;
+    for id in ids {
+        match context.read::<ExecutionView>(&path(["executions", id]), &[]).await {
+            Ok(_) => followed.add(id.clone(), id.clone()),
+            Err(failure) => found = unknown(failure, context)?,
+        }
+    }
+    Ok(followed.print_all(context).await?.worse(found))
+}
+
+/// Says that nothing has a name; the others are followed.
+fn unknown(failure: Failure, context: &mut CliContext) -> CommandResult {
+    if failure.exit != Exit::Conflict {
+        return Err(failure);
+    }
+    context.out.say(&format!("error: {}", failure.message));
+    Ok(failure.exit)
 }
 
 /// Whose event it is.
@@ -121,6 +148,12 @@ impl<'a> FollowedExecutions<'a> {
         let (streams, printed, waiting) = (SelectAll::new(), Vec::new(), VecDeque::new());
         let (width, at_once, last, line_ended) = (None, AT_ONCE, BTreeMap::new(), true);
         Self { client, choice, width, at_once, streams, printed, waiting, last, line_ended }
+    }
+
+    /// The same, with one of these names in front of each line.
+    fn headed(client: &'a Client, choice: OutputChoice, names: &[String]) -> Self {
+        let width = names.iter().map(|name| name.chars().count()).max();
+        Self { at_once: AT_ONCE + names.len(), width, ..Self::new(client, choice) }
     }
 
     /// Prints what a task's last executions printed, and begins to follow the others and those to

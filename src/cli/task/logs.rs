@@ -99,6 +99,31 @@ pub async fn run(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     chosen.show_each(context, look).await
 }
 
+/// Prints what the executions of these ids printed.
+///
+/// # Errors
+/// No good answer.
+pub(in crate::cli) async fn output(
+    ids: &[String],
+    choice: OutputChoice,
+    follow: bool,
+    context: &mut CliContext,
+) -> CommandResult {
+    let ids = match Chosen::named(ids) {
+        Chosen::One(id) if follow => return outputs::follow(&id, choice, context).await,
+        Chosen::One(id) => return outputs::output(&id, choice, context).await,
+        Chosen::Many(ids) => ids,
+    };
+    if follow {
+        return follow::executions(&ids, choice, context).await;
+    }
+    let look = async |id: &str, context: &mut CliContext| {
+        let execution = context.read::<ExecutionView>(&path(["executions", id]), &[]).await?;
+        of_execution(&execution, choice, true, context).await
+    };
+    Chosen::Many(ids).show_each(context, look).await
+}
+
 /// What one execution printed.
 async fn of_execution(
     execution: &TypedReply<ExecutionView>,

@@ -15,6 +15,8 @@ mod ticks;
 
 use clap::Subcommand;
 
+pub(super) use self::logs::output;
+
 use super::choose::TasksArgs;
 use super::context::CliContext;
 use super::exit::CommandResult;

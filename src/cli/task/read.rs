@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::choose::TasksArgs;
+use crate::cli::choose::{ListedTasksArgs, TasksArgs};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, ReplyKind, TypedReply, typed};
@@ -21,18 +21,14 @@ use crate::dto::{
 /// Options of `ls`.
 #[derive(Debug, Args)]
 pub struct TaskListArgs {
-    /// Only names like this; * stands for anything
-    #[arg(value_name = "PATTERN")]
-    pattern: Option<String>,
+    #[command(flatten)]
+    listed: ListedTasksArgs,
     /// Names marked deleted instead of tasks
     #[arg(long)]
     deleted: bool,
     /// Only tasks in this state, such as active or paused
     #[arg(long, value_name = "STATE")]
     status: Option<String>,
-    /// Only tasks with this label
-    #[arg(long = "label", value_name = "KEY=VALUE")]
-    labels: Vec<String>,
     /// Only tasks whose execution that ended last failed, timed out or was lost
     #[arg(long, conflicts_with = "deleted")]
     failing: bool,
@@ -73,9 +69,8 @@ async fn list_once(args: &TaskListArgs, context: &mut CliContext) -> CommandResu
     if args.deleted {
         query.push(("deleted", "true".to_owned()));
     }
-    query.extend(args.pattern.iter().map(|pattern| ("name", pattern.clone())));
+    query.extend(args.listed.query("name"));
     query.extend(args.status.iter().map(|status| ("status", status.clone())));
-    query.extend(args.labels.iter().map(|label| ("label", label.clone())));
     if let Some(sort) = args.sort {
         let order = match sort {
             Sort::Name => "name",

@@ -187,7 +187,7 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
     let name = match args.tasks.choose(LookAmong::Present, context).await? {
         Chosen::One(name) => name,
         Chosen::Many(names) => {
-            confirm_many("change", &names, args.yes, context)?;
+            confirm_many("change", "tasks", &names, args.yes, context)?;
             let (client, clock) = (context.client()?, context.out.clock());
             let each = stream::iter(&names).map(|name| args.set_one(name, client, clock));
             let all: Vec<TaskOutcome> = each.buffered(AT_ONCE).collect().await;

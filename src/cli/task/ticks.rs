@@ -158,6 +158,7 @@ async fn ticks_of(
         }
         table
     })?;
+    list.say_more("ticks", context);
     Ok(Exit::Ok)
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn executor(id: &str, status: &str, reason: &str) -> Value {
+pub(super) fn executor(id: &str, status: &str, reason: &str) -> Value {
     json!({
         "id": id, "name": "data", "base_url": "http://10.0.0.9:9090", "health_check_url": null,
         "status": status, "reason": reason, "weight": 2, "capacity": 4, "in_flight": 3,

@@ -25,6 +25,7 @@ mod editing;
 mod executors;
 mod many;
 mod nodes;
+mod objects;
 mod reading;
 mod several;
 mod watching;

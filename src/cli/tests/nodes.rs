@@ -68,3 +68,18 @@ async fn a_change_of_a_node_that_says_nothing_or_contradicts_itself_is_not_sent(
         assert!(done.talk.contains(why), "{}", done.talk);
     }
 }
+
+#[tokio::test]
+async fn several_nodes_are_changed() {
+    let of = |name: &str| {
+        let mut node = node(name);
+        node["overrides"] = json!({"weight": 2, "slots": null, "labels": {}});
+        node
+    };
+    let answers = [("PATCH /nodes/n1", 200, of("n1")), ("PATCH /nodes/n2", 200, of("n2"))];
+    let mut done = ran(&["node", "set", "n1", "n2", "--weight", "2"], &answers).await;
+    done.asked.sort();
+    assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
+    assert_eq!(done.asked, [r#"PATCH /nodes/n1 {"weight":2}"#, r#"PATCH /nodes/n2 {"weight":2}"#]);
+    assert_eq!(done.data, "n1: changed\nn2: changed\n");
+}

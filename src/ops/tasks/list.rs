@@ -41,14 +41,34 @@ pub(crate) fn list(
     Ok(by_key(view, filter, page, after, key))
 }
 
+/// Which tasks are meant, by names and labels.
+#[derive(Default)]
+pub(crate) struct NamedTasks {
+    /// Names and patterns, of which one must match. Empty: any name.
+    pub names: Vec<String>,
+    /// Required labels, with any value or with this one.
+    pub labels: Vec<(String, Option<String>)>,
+}
+
+impl NamedTasks {
+    /// Whether this task is meant.
+    pub fn fits(&self, task: &Task) -> bool {
+        let label = |(key, value): &(String, Option<String>)| {
+            let found = task.spec().and_then(|spec| spec.labels.get(key));
+            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        };
+        let name = &*task.live.name;
+        (self.names.is_empty() || self.names.iter().any(|pattern| glob(pattern, name)))
+            && self.labels.iter().all(label)
+    }
+}
+
 /// A filter on tasks.
 pub(crate) struct TaskFilter {
     /// The state of the task.
     pub status: Option<&'static str>,
-    /// A pattern for the name.
-    pub name: Option<String>,
-    /// Required labels, with any value or with this one.
-    pub labels: Vec<(String, Option<String>)>,
+    /// Their names and labels.
+    pub named: NamedTasks,
     /// The owner of the task.
     pub owner: Option<NodeId>,
     /// Tasks marked deleted instead of others.
@@ -57,16 +77,11 @@ pub(crate) struct TaskFilter {
 
 impl TaskFilter {
     fn fits(&self, view: &StateView, task: &Task) -> bool {
-        let label = |(key, value): &(String, Option<String>)| {
-            let found = task.spec().and_then(|spec| spec.labels.get(key));
-            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-        };
         let owned =
             |node: NodeId| task.spec().is_some_and(|spec| view.members.owner(spec) == Some(node));
         task.live.deleted.is_some() == self.deleted
             && self.status.is_none_or(|status| task_state(task) == status)
-            && self.name.as_ref().is_none_or(|pattern| glob(pattern, &task.live.name))
-            && self.labels.iter().all(label)
+            && self.named.fits(task)
             && self.owner.is_none_or(owned)
     }
 }
