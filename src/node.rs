@@ -154,7 +154,7 @@ impl Node {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
-            streams: Streams::new(config.http.streams),
+            streams: Streams::new(config.http.streams, config.http.event_readers),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,

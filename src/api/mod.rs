@@ -14,6 +14,7 @@ mod calendars;
 mod cluster;
 mod compat;
 mod error;
+mod events;
 mod executions;
 mod executors;
 mod extract;

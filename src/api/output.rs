@@ -109,7 +109,7 @@ fn event_place(id: &str) -> Option<(u32, u64)> {
 }
 
 /// Events, until they end or the node stops.
-fn stream_of(
+pub(super) fn stream_of(
     events: impl Stream<Item = Event> + Send + 'static,
     stopping: Option<Extension<Stopping>>,
 ) -> Response {
@@ -142,6 +142,6 @@ fn sse(event: &OutputEvent) -> Event {
 }
 
 /// The data of an event.
-fn data(event: &impl Serialize) -> String {
+pub(super) fn data(event: &impl Serialize) -> String {
     serde_json::to_string(event).unwrap_or_default()
 }

@@ -11,9 +11,9 @@ use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
-    ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView, ListPlace, ListView,
-    MemberReplaced, Message, NextView, NodeView, SchedulerSwitched, SchedulerView, StatsView,
-    TaskChanged, TaskView, TickView, WhyView,
+    EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView,
+    ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, SchedulerSwitched,
+    SchedulerView, StatsView, TaskChanged, TaskView, TickView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -85,6 +85,7 @@ kinds! {
     CalendarView = "a calendar";
     CalendarChanged = "a calendar";
     CalendarRemoved = "a calendar";
+    EventView = "an event";
     ExecutionView = "an execution";
     ExecutionChanged = "an execution";
     ExecutorView = "an executor";

@@ -11,6 +11,7 @@ mod choose;
 mod cluster;
 mod context;
 mod dev;
+mod events;
 mod execution;
 mod executor;
 mod exit;
@@ -108,6 +109,8 @@ pub enum CliCommand {
     Retry(execution::ExecutionsArgs),
     /// List failed executions, with no retry left, that were not dismissed
     Failed(execution::FailedArgs),
+    /// Show what changed in the cluster, or what changes
+    Events(events::EventsArgs),
     /// Commands about tasks, the same as the daily ones
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -204,6 +207,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Stop(args) => execution::stop(&args, context).await,
         CliCommand::Retry(args) => execution::retry(&args, context).await,
         CliCommand::Failed(args) => execution::failed(args, context).await,
+        CliCommand::Events(args) => events::run(&args, context).await,
         CliCommand::Execution(command) => execution::run(command, context).await,
         CliCommand::Executor(args) => executor::run(args, context).await,
         CliCommand::Node(command) => node::run(command, context).await,

@@ -234,6 +234,26 @@ impl Output {
         self.data.flush()
     }
 
+    /// Prints one of many objects that come one after the other: text in the table format, otherwise
+    /// the value, in JSON on a line.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn item(
+        &mut self,
+        value: &Value,
+        text: impl FnOnce(&LocalClock) -> String,
+    ) -> io::Result<()> {
+        match self.format {
+            Format::Table => {
+                let line = format!("{}\n", text(&self.clock));
+                self.printed(line.as_bytes())
+            }
+            Format::Json | Format::Jsonl => self.bytes(format!("{value}\n").as_bytes()),
+            Format::Yaml => self.bytes(format!("---\n{}", yaml::write(value)).as_bytes()),
+        }
+    }
+
     /// Prints a list: a table in the table format, otherwise the whole response, or one item per
     /// line.
     ///

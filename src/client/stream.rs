@@ -108,17 +108,37 @@ fn located(server: &Url, path: &str, query: Query<'_>) -> Url {
 }
 
 impl EventStream<'_> {
-    /// Waits for the next event.
+    /// Waits for the next event of a stream without an end.
     ///
     /// # Errors
     /// A node says no, or no node answers for as long as the client repeats requests.
     pub async fn next(&mut self) -> Result<ServerEvent, ClientError> {
         loop {
+            if let Some(event) = self.next_or_end().await? {
+                return Ok(event);
+            }
+            self.client.leave();
+        }
+    }
+
+    /// Whether a node has said where the stream goes on.
+    #[must_use]
+    pub const fn began(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Waits for the next event; none: a node says that the stream ends.
+    ///
+    /// # Errors
+    /// Those of [`Self::next`].
+    pub async fn next_or_end(&mut self) -> Result<Option<ServerEvent>, ClientError> {
+        loop {
             while let Some(block) = self.block() {
-                if let Some(event) = parse(&block) {
-                    if let Some(id) = &event.id {
-                        self.last = Some(id.clone());
-                    }
+                let (id, event) = parse(&block);
+                if id.is_some() {
+                    self.last = id;
+                }
+                if event.is_some() {
                     return Ok(event);
                 }
             }
@@ -130,8 +150,12 @@ impl EventStream<'_> {
                 Ok(Ok(Some(bytes))) if self.received.len() < EVENT_BYTES_MAX => {
                     self.received.extend_from_slice(&bytes);
                 }
+                Ok(Ok(None)) if self.received.is_empty() => {
+                    self.open = None;
+                    return Ok(None);
+                }
                 // Half an event is none: it comes again, whole.
-                _ended => {
+                _broken => {
                     self.open = None;
                     self.received.clear();
                     self.client.leave();
@@ -182,8 +206,8 @@ impl EventStream<'_> {
     }
 }
 
-/// Reads an event; none: it is a comment.
-fn parse(block: &str) -> Option<ServerEvent> {
+/// Where the stream goes on behind a block, if it says so, and its event; none: it is a comment.
+fn parse(block: &str) -> (Option<String>, Option<ServerEvent>) {
     let (mut name, mut id, mut data) = (None, None, String::new());
     for line in block.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -196,7 +220,8 @@ fn parse(block: &str) -> Option<ServerEvent> {
         }
     }
     let data = serde_json::from_str(&data).unwrap_or(Value::Null);
-    Some(ServerEvent { name: name?, id, data })
+    let event = name.map(|name| ServerEvent { name, id: id.clone(), data });
+    (id, event)
 }
 
 #[cfg(test)]
@@ -207,8 +232,10 @@ mod tests {
 
     #[test]
     fn comments_are_no_events() {
-        assert_eq!(parse(":\n\n"), None);
-        let event = parse("event: output\nid: 2-40\ndata: {\"text\":\"a\"}\n\n").unwrap();
+        assert_eq!(parse(":\n\n"), (None, None));
+        assert_eq!(parse(":\nid: 7\n\n"), (Some("7".to_owned()), None));
+        let (_, event) = parse("event: output\nid: 2-40\ndata: {\"text\":\"a\"}\n\n");
+        let event = event.unwrap();
         let wanted = ("output", Some("2-40"), json!({"text": "a"}));
         assert_eq!((event.name.as_str(), event.id.as_deref(), event.data), wanted);
     }

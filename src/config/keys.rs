@@ -79,6 +79,9 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("http", "streams", "256",
         "Streams of output that may be open at once, at most 1000; one more gets 503 \
          too_many_streams. 0 = none."),
+    key("http", "event_readers", "2000",
+        "Streams of events that may be open at once, at most 8000; one more gets 503 \
+         too_many_streams. 0 = none."),
     later("http", "token_file", r#""""#,
         "Holds the first admin token."),
     later("http.tls", "cert", r#""""#,

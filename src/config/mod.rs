@@ -175,8 +175,10 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Whether the operator accepts that anyone who reaches it may do anything.
     pub insecure: bool,
-    /// Streams that may be open at once.
+    /// Streams of output that may be open at once.
     pub streams: usize,
+    /// Streams of events that may be open at once.
+    pub event_readers: usize,
 }
 
 /// The links between nodes.

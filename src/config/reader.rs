@@ -119,6 +119,7 @@ impl SettingsReader<'_> {
             listen: self.listen("http.listen"),
             insecure: self.flag("http.insecure"),
             streams: self.whole("http.streams", 0..=1_000),
+            event_readers: self.whole("http.event_readers", 0..=8_000),
         }
     }
 

@@ -6,12 +6,15 @@
 //! event.
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::replica::Replica;
 use crate::domain::ids::EventId;
 use crate::domain::machine::Event;
 
-/// Number of events that a node keeps, of 48 bytes each. Names are shared with the state.
+/// Number of events that a node keeps, of 56 bytes each. Names are shared with the state.
 pub const EVENTS_MAX: usize = 100_000;
 
 /// The result of a request for the events after an event.
@@ -86,6 +89,12 @@ impl EventRing {
         EventsAfter::Events { events, next }
     }
 
+    /// The newest of the events before an event, in order, at most `limit`.
+    pub fn before(&self, id: EventId, limit: usize) -> Vec<Event> {
+        let to = self.events.partition_point(|event| event.id < id);
+        self.events.range(to.saturating_sub(limit)..to).cloned().collect()
+    }
+
     /// Whether a reader with this last event would get events or a reset.
     pub fn has_after(&self, id: EventId) -> bool {
         id < self.begin || id < self.newest()
@@ -110,6 +119,19 @@ impl Replica {
         self.ring.lock().after(id, limit)
     }
 
+    /// The newest of the kept events before an event, in order, at most `limit`.
+    #[must_use]
+    pub fn events_before(&self, id: EventId, limit: usize) -> Vec<Event> {
+        self.ring.lock().before(id, limit)
+    }
+
+    /// Waits until the applied state is as new as an id. False: it was not in time.
+    pub async fn reach_event(&self, id: EventId, limit: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let wait = applied.wait_for(|_| self.ring.lock().end >= id);
+        matches!(timeout(limit, wait).await, Ok(Ok(_)))
+    }
+
     /// Waits until there is an event after this one, or until it is no longer known here.
     pub async fn event_after(&self, id: EventId) {
         let mut applied = self.applied.subscribe();
@@ -125,7 +147,8 @@ mod tests {
     use crate::domain::time::Timestamp;
 
     fn event(id: u64) -> Event {
-        let (kind, object) = (EventKind::SchedulerChanged, EventObject::Scheduler);
+        let (kind, object) =
+            (EventKind::SchedulerChanged, EventObject::Scheduler { started: true });
         Event { id: EventId(id), at: Timestamp(0), kind, object }
     }
 
@@ -143,6 +166,13 @@ mod tests {
         ring.add([event(16)].into_iter(), 17);
         assert_eq!(ids(ring.after(EventId(10), 9)), (vec![12, 13, 16], 16));
         assert_eq!(ids(ring.after(EventId(10), 2)), (vec![12, 13], 13));
+        for (before, limit, wanted) in
+            [(17, 2, vec![13, 16]), (16, 9, vec![12, 13]), (13, 1, vec![12]), (12, 9, vec![])]
+        {
+            let found = ring.before(EventId(before), limit);
+            let found: Vec<u64> = found.iter().map(|event| event.id.0).collect();
+            assert_eq!(found, wanted, "before {before}");
+        }
         // Each value of the counter is the position after the events before it.
         assert_eq!(ids(ring.after(EventId(15), 9)), (vec![16], 16));
         assert_eq!(ids(ring.after(EventId(17), 9)), (vec![], 17));

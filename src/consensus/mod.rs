@@ -20,10 +20,6 @@ mod checkpoint;
 mod clocks;
 mod contact;
 mod core;
-#[cfg_attr(
-    not(any(test, feature = "simulation")),
-    expect(dead_code, reason = "nothing in the product reads events yet; the simulator does")
-)]
 mod events;
 mod formats;
 mod lead;
@@ -65,7 +61,6 @@ use crate::transport::CallError;
 pub use self::agreement::DigestPoll;
 pub use self::contact::NoLeaderReason;
 pub use self::core::{NOT_LEADER, Service};
-#[cfg(any(test, feature = "simulation"))]
 pub use self::events::EventsAfter;
 pub use self::formats::Formats;
 pub use self::lead::TransferError;

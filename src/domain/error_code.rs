@@ -359,6 +359,9 @@ codes! {
     /// A fault of this node.
     Internal = "internal", 500,
         "Look for the request id in the log of the node, and report the fault.";
+    /// The node has not applied the event that the request names.
+    EventNotReached = "event_not_reached", 503,
+        "Repeat the request with the same Last-Event-ID, or ask a node that is up to date.";
     /// No leader serves this node.
     NoLeader = "no_leader", 503,
         "Repeat the request, or ask another node; check that a majority of the nodes runs.";

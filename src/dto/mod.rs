@@ -10,6 +10,7 @@ mod calendar;
 mod cluster;
 mod compat;
 mod error;
+mod event;
 mod execution;
 mod executor;
 mod field_names;
@@ -37,6 +38,7 @@ pub use self::compat::{
     TaskRequest,
 };
 pub use self::error::{FieldError, ProblemView};
+pub use self::event::{EventObjectView, EventView};
 pub use self::execution::{
     AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView,
     OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, QueueView,

@@ -5,6 +5,7 @@
 //! | a read | a leader's confirmation | [`READ_LIMIT`] | `no_leader` |
 //! | a read on a node without a leader | the same | [`UNLED_READ_LIMIT`] | `no_leader` |
 //! | a read with an index | that index | [`INDEX_LIMIT`] | `index_not_reached` |
+//! | a stream of events with an id | that id | [`INDEX_LIMIT`] | `event_not_reached` |
 //! | a write | its entry | [`WRITE_LIMIT`] | the outcome is unknown |
 //! | a scan | its turn | [`SCAN_LIMIT`] | `too_busy` |
 //!

@@ -16,6 +16,7 @@ pub(crate) mod describe;
 mod describe_zh;
 pub(crate) mod eligibility;
 pub(crate) mod error;
+pub(crate) mod events;
 pub(crate) mod executions;
 pub(crate) mod executors;
 pub(crate) mod health;

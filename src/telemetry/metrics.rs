@@ -92,15 +92,21 @@ impl By<Gauge> {
     /// Counts one more until what this gives goes away, however that comes about.
     #[must_use]
     pub fn hold(&self, value: &'static str) -> GaugeGuard {
-        let gauge = self.of(value);
-        gauge.inc();
-        GaugeGuard(gauge)
+        GaugeGuard::of(&self.of(value))
     }
 }
 
 /// One that counts in a gauge.
 #[derive(Debug)]
 pub struct GaugeGuard(Gauge);
+
+impl GaugeGuard {
+    /// One more in this gauge.
+    fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
@@ -185,11 +191,25 @@ metrics! {
         "Time from the head of an HTTP request to the head of its answer";
     http_streams: Gauge = add,
         "http_streams", "Streams of output that are open";
+    http_event_readers: Gauge = add,
+        "http_event_readers", "Streams of events that are open";
     http_requests_in_flight: Gauge = add,
         "http_requests_in_flight", "HTTP requests that are being answered";
 }
 
 impl Metrics {
+    /// A stream of output is open as long as what this gives.
+    #[must_use]
+    pub fn output_stream(&self) -> GaugeGuard {
+        GaugeGuard::of(&self.http_streams)
+    }
+
+    /// A stream of events is open as long as what this gives.
+    #[must_use]
+    pub fn event_reader(&self) -> GaugeGuard {
+        GaugeGuard::of(&self.http_event_readers)
+    }
+
     /// The page of `/metrics`; without a state what depends on one is left out.
     #[must_use]
     pub fn encode(&self, seen: Option<&ClusterSeen>, form: MetricsFormat) -> String {

@@ -120,7 +120,8 @@ mod tests {
     use super::*;
 
     fn events(ids: &[u64]) -> Vec<Event> {
-        let (kind, object) = (EventKind::SchedulerChanged, EventObject::Scheduler);
+        let (kind, object) =
+            (EventKind::SchedulerChanged, EventObject::Scheduler { started: true });
         let event =
             |id: &u64| Event { id: EventId(*id), at: Timestamp(0), kind, object: object.clone() };
         ids.iter().map(event).collect()

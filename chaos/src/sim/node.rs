@@ -36,7 +36,7 @@ pub const DISPATCH_TTL: Millis = Millis(1_000);
 /// Younger ticks are on time.
 pub const FAILOVER: Millis = Millis(5_000);
 
-/// Streams of output that a node may have.
+/// Streams of output, and of events, that a node may have.
 const STREAMS_MAX: usize = 16;
 
 /// A process ended by itself: which, and why.
@@ -188,7 +188,7 @@ impl SimMachine {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
-            streams: Streams::new(STREAMS_MAX),
+            streams: Streams::new(STREAMS_MAX, STREAMS_MAX),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
                 version: "sim",

@@ -171,6 +171,11 @@ impl DocumentWriter {
                 Content::Json(schema) => {
                     json!({"application/json": {"schema": (schema)(&mut self.answers)}})
                 }
+                Content::Events(data) => {
+                    let data = json!((data)(&mut self.answers));
+                    let schema = json!({"type": "string"});
+                    json!({"text/event-stream": {"schema": schema, "x-event-data": data}})
+                }
                 Content::Text(kinds) => {
                     let kinds = kinds
                         .iter()
@@ -309,6 +314,10 @@ fn parameters(route: &Route, path: &str) -> Vec<Value> {
         }));
         let kind = ParamKind::Number(0, u64::MAX);
         all.push(parameter(&Param { name: "min_index", kind, says: index }));
+    }
+    if route.answers.iter().any(|(_, content)| matches!(content, Content::Events(_))) {
+        let schema = json!({"type": "string", "pattern": "^[0-9]{1,19}$"});
+        all.push(header("Last-Event-ID", "The stream goes on behind this event.", schema));
     }
     if route.writes() {
         let schema = json!({"type": "string", "pattern": "^[!-~]{1,200}$"});

@@ -105,6 +105,8 @@ pub(super) enum Content {
     Json(SchemaOf),
     /// Text of one of these media types.
     Text(&'static [&'static str]),
+    /// Server-sent events with this data, each with an id from which a stream goes on.
+    Events(SchemaOf),
 }
 
 /// The body of a request.

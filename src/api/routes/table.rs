@@ -9,14 +9,15 @@ use crate::api::compat::{history, monitor, scheduler};
 use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use crate::api::tasks::{self, about, many};
 use crate::api::{
-    calendars, cluster, executions, executors, health, metrics, nodes, output, preview, spec,
+    calendars, cluster, events, executions, executors, health, metrics, nodes, output, preview,
+    spec,
 };
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
     AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
     CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
     CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
-    CurrentLeader, EnvelopeView, ExecutionChanged, ExecutionView, ExecutorRegistered,
+    CurrentLeader, EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRegistered,
     ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView,
     LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
     PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
@@ -162,6 +163,13 @@ const OUTPUT: &[Param] = &[
 ];
 const AFTER: &[Param] =
     &[param("after", ParamKind::Text, "Executions after this one, instead of unfinished ones.")];
+const EVENTS: &[Param] = &[
+    param("kinds", ParamKind::Text, "Only these kinds, such as `task.put,task.deleted`."),
+    param("task", ParamKind::Texts, "Only what is about this task and its executions."),
+    param("after", ParamKind::Text, "From this event on, where no Last-Event-ID is sent."),
+    param("last", ParamKind::Number(1, 1_000), "First so many of the newest events."),
+    param("follow", ParamKind::Word(&["true", "false"]), "`false`: up to the newest event."),
+];
 /// The parameters of the lists of other schedulers, which have no pages.
 const ALL: &[Param] = &[param("limit", ParamKind::Number(1, 10_000), "How many at most; 10,000.")];
 const HISTORY: &[Param] = &[param("limit", ParamKind::Number(1, 1_000), "How many at most; 100.")];
@@ -391,6 +399,9 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/executors/{id}/heartbeat", "heartbeat", "An executor says that it works.", || post(executors::heartbeat))
         .role(AccessRole::Editor).gives(&[(200, json(of::<ExecutorView>))]).refuses(&[Code::ExecutorNotFound]),
 
+    route(Verb::Get, "/api/v1/events", "followEvents", "What changes, as a stream, from any event on.", || get(events::events))
+        .query(&[EVENTS]).gives(&[(200, Content::Events(of::<EventView>))]).refuses(&[Code::EventNotReached, Code::TooManyStreams]),
+
     later(Verb::Get, "/api/v1/functions", "listFunctions", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
@@ -400,7 +411,6 @@ pub(super) static ROUTES: &[Route] = &[
     later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/tokens", "createToken", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/tokens", "deleteToken", || delete(spec::not_supported)),
-    later(Verb::Get, "/api/v1/events", "getEvents", || get(spec::not_supported)),
 ];
 
 /// A route that the contract names and a later version builds.

@@ -8,6 +8,7 @@ mod compat;
 mod edges;
 mod endings;
 mod engine;
+mod events;
 mod executing;
 mod executors;
 mod flat;

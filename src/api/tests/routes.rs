@@ -58,7 +58,7 @@ async fn routes_answer_in_one_form() {
         let got = rig.send(method, path, &[], None).await.refused(405, "method_not_allowed");
         assert_eq!(got.header("allow"), allow);
     }
-    for path in ["/functions", "/tokens", "/audit", "/events", "/cluster/what-if"] {
+    for path in ["/functions", "/tokens", "/audit", "/cluster/what-if"] {
         rig.get(path).await.refused(422, "not_supported");
     }
     let head = rig.send(Method::HEAD, "/api/v1/tasks", &[], None).await.expect(200);
@@ -195,7 +195,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         metrics: Metrics::new("0"),
         progress: saying,
         scans: Scans::default(),
-        streams: Streams::new(2),
+        streams: Streams::new(2, 2),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",

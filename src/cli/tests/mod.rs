@@ -22,6 +22,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 mod changing;
 mod editing;
+mod events;
 mod executors;
 mod many;
 mod nodes;

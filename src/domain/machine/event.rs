@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::record::Status;
-use crate::domain::ids::{EventId, ExecutionId, NodeId, TaskKey};
+use super::task::record::{Intent, Liveness, Status};
+use crate::domain::executor::ExecutorStatus;
+use crate::domain::ids::{EventId, ExecutionId, NodeId};
 use crate::domain::time::Timestamp;
 
 /// One change of one object.
@@ -29,7 +30,7 @@ pub struct Event {
 }
 
 // A node keeps very many of them.
-const _: () = assert!(size_of::<Event>() <= 48, "no event is larger than six words");
+const _: () = assert!(size_of::<Event>() <= 56, "no event is larger than seven words");
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident $word:literal),* $(,)?) => {
@@ -40,12 +41,11 @@ macro_rules! kinds {
         }
 
         impl EventKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
             /// The word for it in the API.
             #[must_use]
-            #[cfg_attr(
-                not(any(test, feature = "simulation")),
-                expect(dead_code, reason = "nothing in the product shows events yet")
-            )]
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$kind => $word,)* }
             }
@@ -88,26 +88,42 @@ kinds! {
     SchedulerChanged "scheduler.changed",
 }
 
-/// What changed. Names are shared with the records that they are of.
+/// What changed, and the part of its state that watchers look for. Names are shared with the records
+/// that they are of, and stay known when the record is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventObject {
     /// The task of this name.
     Task(Arc<str>),
     /// An execution.
     Execution {
-        /// Its task.
-        task: TaskKey,
+        /// The name of its task.
+        task: Arc<str>,
         /// Its id.
         execution: ExecutionId,
         /// Its status from then on.
         status: Status,
     },
     /// A node.
-    Node(NodeId),
+    Node {
+        /// Its id.
+        node: NodeId,
+        /// Whether it works.
+        liveness: Liveness,
+        /// What is meant to become of it.
+        intent: Intent,
+    },
     /// The calendar of this name.
     Calendar(Arc<str>),
-    /// The executor of this id.
-    Executor(Arc<str>),
+    /// An executor.
+    Executor {
+        /// Its id.
+        id: Arc<str>,
+        /// Whether it is given work; none: it was removed.
+        status: Option<ExecutorStatus>,
+    },
     /// The cluster's scheduler.
-    Scheduler,
+    Scheduler {
+        /// Whether ticks fire.
+        started: bool,
+    },
 }

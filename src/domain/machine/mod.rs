@@ -42,9 +42,7 @@ pub use apply::Applied;
 pub use command::{Command, DecodeError};
 #[cfg(any(test, feature = "simulation"))]
 pub use effects::Effects;
-pub use event::Event;
-#[cfg(any(test, feature = "simulation"))]
-pub use event::{EventKind, EventObject};
+pub use event::{Event, EventKind, EventObject};
 pub use hint::Hint;
 pub use persist::Loader;
 pub use record_error::RecordError;

@@ -4,6 +4,7 @@
 //! The model determines which executions must exist and learns their numbers from the events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use punctual::domain::machine::record::Status;
 use punctual::domain::machine::{Answer, Event, EventObject};
@@ -25,17 +26,17 @@ pub(super) struct ChainStart {
     parent: u64,
 }
 
-/// The executions that appear in the events of an entry for the first time, with their tasks, in
-/// order.
-pub(super) type ToldExecutions = VecDeque<(u64, u64)>;
+/// The executions that appear in the events of an entry for the first time, with the names of their
+/// tasks, in order.
+pub(super) type ToldExecutions = VecDeque<(u64, Arc<str>)>;
 
 impl ReferenceModel {
     /// The executions that appear in the events of an entry for the first time.
     pub(super) fn told_first(&self, events: &[Event]) -> ToldExecutions {
         let mut told = ToldExecutions::new();
         for event in events {
-            let EventObject::Execution { task, execution, .. } = event.object else { continue };
-            let new = (execution.0, task.0);
+            let EventObject::Execution { task, execution, .. } = &event.object else { continue };
+            let new = (execution.0, Arc::clone(task));
             if !self.executions.contains_key(&new.0) && !told.contains(&new) {
                 told.push_back(new);
             }
@@ -63,7 +64,7 @@ impl ReferenceModel {
                 let Some(key) = self.chained(&name, depth) else { continue };
                 self.admit(key, false, None, "a chain");
                 match self.told.pop_front() {
-                    Some((id, task)) if task == key => self.begin_chained(id, key, depth),
+                    Some((id, task)) if *task == *name => self.begin_chained(id, key, depth),
                     found => {
                         let what = format!("the end of {parent} starts {name}: {found:?}");
                         self.complain(CHAINS, what);

@@ -207,7 +207,8 @@ impl State {
             });
         }
         effects.hints.push(Hint::Executors);
-        self.tell(cx, EventKind::ExecutorChanged, EventObject::Executor(id), effects);
+        let object = EventObject::Executor { id, status: None };
+        self.tell(cx, EventKind::ExecutorChanged, object, effects);
         Ok(Answer::Done)
     }
 
@@ -252,10 +253,11 @@ impl State {
             self.declared.add(&executor.info);
         }
         executor.revision = Revision(self.cluster.counter);
-        let revision = executor.revision;
+        let (revision, status) = (executor.revision, Some(executor.status));
         self.registers.executors.set(Arc::clone(&id), executor);
         effects.hints.push(Hint::Executors);
-        self.tell(cx, EventKind::ExecutorChanged, EventObject::Executor(id), effects);
+        let object = EventObject::Executor { id, status };
+        self.tell(cx, EventKind::ExecutorChanged, object, effects);
         revision
     }
 }

@@ -33,7 +33,8 @@ impl State {
         self.switch_scheduler(body.scheduler);
         self.cluster.callback_key = body.callback_key;
         effects.hints.push(Hint::Scheduler);
-        self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
+        let object = EventObject::Scheduler { started: body.scheduler };
+        self.tell(cx, EventKind::SchedulerChanged, object, effects);
         Ok(Answer::Done)
     }
 
@@ -161,9 +162,10 @@ impl State {
         if former.liveness != Liveness::Down || self.runs_on(body.node) {
             return Err(Refusal::Order);
         }
+        let object = object(former);
         self.registers.nodes.remove(&body.node);
         effects.hints.push(Hint::Node(body.node));
-        self.tell(cx, EventKind::NodeGone, EventObject::Node(body.node), effects);
+        self.tell(cx, EventKind::NodeGone, object, effects);
         Ok(Answer::Done)
     }
 
@@ -188,7 +190,8 @@ impl State {
         }
         if body.on != self.cluster.scheduler {
             self.switch_scheduler(body.on);
-            self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
+            let object = EventObject::Scheduler { started: body.on };
+            self.tell(cx, EventKind::SchedulerChanged, object, effects);
         }
         effects.hints.push(Hint::Scheduler);
         Ok(Answer::Done)
@@ -222,10 +225,10 @@ impl State {
         kind: EventKind,
         effects: &mut Effects,
     ) {
-        let id = node.id;
+        let (id, object) = (node.id, object(&node));
         self.registers.nodes.set(id, node);
         effects.hints.push(Hint::Node(id));
-        self.tell(cx, kind, EventObject::Node(id), effects);
+        self.tell(cx, kind, object, effects);
     }
 }
 
@@ -242,4 +245,9 @@ const fn next_intent(now: Intent, wish: Intent) -> Result<Intent, Refusal> {
         }
         _ => Ok(wish),
     }
+}
+
+/// A node, as an event names it.
+fn object(node: &NodeRecord) -> EventObject {
+    EventObject::Node { node: node.id, liveness: node.liveness, intent: node.intent }
 }

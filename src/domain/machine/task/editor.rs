@@ -147,7 +147,8 @@ impl TaskEditor<'_> {
 
     /// Tells of an execution that was created or changed.
     fn tell_execution(&mut self, execution: ExecutionId, status: Status) {
-        let object = EventObject::Execution { task: self.task.key, execution, status };
+        let task = Arc::clone(&self.task.live.name);
+        let object = EventObject::Execution { task, execution, status };
         self.event(EventKind::ExecutionChanged, object);
     }
 

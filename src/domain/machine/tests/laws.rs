@@ -381,10 +381,10 @@ fn told(old: &State, new: &State, events: &[Event]) {
     let objects = events.iter().map(|event| match &event.object {
         EventObject::Task(name) => format!("task {name}"),
         EventObject::Execution { execution, .. } => format!("execution {execution}"),
-        EventObject::Node(node) => format!("node {node}"),
+        EventObject::Node { node, .. } => format!("node {node}"),
         EventObject::Calendar(name) => format!("calendar {name}"),
-        EventObject::Executor(id) => format!("executor {id}"),
-        EventObject::Scheduler => "scheduler".to_owned(),
+        EventObject::Executor { id, .. } => format!("executor {id}"),
+        EventObject::Scheduler { .. } => "scheduler".to_owned(),
     });
     let told: BTreeSet<String> = objects.collect();
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();

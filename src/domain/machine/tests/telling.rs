@@ -117,14 +117,14 @@ fn few(parts: &mut Vec<String>, told: Vec<String>) {
 
 fn event(event: &Event) -> String {
     let object = match &event.object {
-        EventObject::Task(name) | EventObject::Calendar(name) | EventObject::Executor(name) => {
-            format!(" {name}")
-        }
+        EventObject::Task(name)
+        | EventObject::Calendar(name)
+        | EventObject::Executor { id: name, .. } => format!(" {name}"),
         EventObject::Execution { execution, status: now, .. } => {
             format!(" e{execution} {}", status(*now))
         }
-        EventObject::Node(node) => format!(" n{}", node.configured()),
-        EventObject::Scheduler => String::new(),
+        EventObject::Node { node, .. } => format!(" n{}", node.configured()),
+        EventObject::Scheduler { .. } => String::new(),
     };
     format!("#{} {}{object}", event.id, event.kind.word())
 }

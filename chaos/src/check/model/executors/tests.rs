@@ -93,7 +93,7 @@ impl Both {
     fn forged(&mut self, command: &Command, answer: Answer, ended: Option<(ExecutionId, Status)>) {
         let (index, entry) = self.entry(command);
         let object = ended.map(|(execution, status)| {
-            let task = self.task;
+            let task = "load".into();
             EventObject::Execution { task, execution, status }
         });
         let event = object.map(|object| Event {
