@@ -172,7 +172,7 @@ pub(in crate::cli) fn node(name: &str) -> Value {
     json!({
         "id": "1", "name": name, "hostname": "h", "pid": 7, "state": "working",
         "intent": "none", "role": "leader", "http": "", "peer": "", "version": "1",
-        "weight": 1, "labels": {"zone": "a"}, "slots": 0, "functions": [], "shell": true,
+        "weight": 1, "labels": {"zone": "a"}, "automatic_labels": {"node": name, "host": "h"}, "slots": 0, "functions": [], "shell": true,
         "created_at": "2026-12-01T11:00:00.000Z", "started_at": "2026-12-01T12:00:00.000Z",
         "tasks_owned": 2,
     })
