@@ -85,6 +85,17 @@ fn given_up(context: &EngineContext, grant: &ExecutionGrant) -> bool {
     })
 }
 
+/// When an attempt started and ended. The news of the start came a little later than the start, and
+/// whatever follows begins after this.
+fn times(
+    started_at: Option<Timestamp>,
+    lasted: Millis,
+    now: Timestamp,
+) -> (Option<Timestamp>, Timestamp) {
+    let ended_at = started_at.map_or(now, |at| at.plus(lasted).min(now));
+    (started_at.map(|at| at.min(ended_at)), ended_at)
+}
+
 /// Reports the end until the state shows one.
 pub(super) async fn finish(
     context: &Arc<EngineContext>,
@@ -101,10 +112,8 @@ pub(super) async fn finish(
             record::Status::Lost
         }
     };
-    // The news of the start came a little later than the start. Whatever follows begins after this.
-    let now = context.clock.now();
-    let ended_at = started_at.map_or(now, |at| at.plus(Millis(outcome.duration_ms)).min(now));
-    let started_at = started_at.map(|at| at.min(ended_at));
+    let lasted = Millis(outcome.duration_ms);
+    let (started_at, ended_at) = times(started_at, lasted, context.clock.now());
     let report = Report {
         status,
         unknown: outcome.unknown,
@@ -121,4 +130,21 @@ pub(super) async fn finish(
         context.metrics.reports_refused.inc();
     }
     let _answered = insist(context, &command, || current(context, grant).is_some()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_has_ended_when_its_end_is_reported() {
+        let of = |started: Option<i64>, lasted| {
+            let (start, end) = times(started.map(Timestamp), Millis(lasted), Timestamp(1_400));
+            (start.map(|at| at.0), end.0)
+        };
+        assert_eq!(of(Some(1_000), 300), (Some(1_000), 1_300));
+        assert_eq!(of(Some(1_000), 500), (Some(1_000), 1_400), "it would end in the future");
+        assert_eq!(of(Some(1_500), 10), (Some(1_400), 1_400), "the clock was set back");
+        assert_eq!(of(None, 300), (None, 1_400));
+    }
 }

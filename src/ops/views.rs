@@ -431,3 +431,47 @@ pub(crate) fn role(seen: &NodesSeen, id: NodeId) -> &'static str {
 pub(crate) fn digest(state: &State) -> String {
     format!("{:032x}", state.digest())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+    use crate::domain::machine::record::{More, Report, Trigger};
+
+    fn granted(number: u32, granted_at: i64) -> Attempt {
+        let (fence, node, session) = (Fence(number.into()), NodeId(1), SessionId(1));
+        let granted_at = Timestamp(granted_at);
+        Attempt { number, fence, node, session, granted_at, report: None, executor: None }
+    }
+
+    #[test]
+    fn an_attempt_that_another_one_follows_started_when_it_was_granted_itself() {
+        let report = Report::unreported(Status::Lost, Timestamp(5_000), "lost");
+        let lost = Attempt { report: Some(Box::new(report)), ..granted(1, 1_000) };
+        let more = More { next_at: Some(Timestamp(60_000)), ..More::default() };
+        let mut execution = Execution {
+            id: ExecutionId(1),
+            incarnation: Revision(1),
+            revision: Revision(1),
+            tick: None,
+            due: Timestamp(500),
+            created_at: Timestamp(500),
+            trigger: Trigger::Manual,
+            status: Status::Pending,
+            stopping: false,
+            attempt: Some(lost.clone()),
+            ended_at: None,
+            index: 1,
+            more: Some(Box::new(more)),
+        };
+        assert_eq!(presumed_start(&execution, &lost), Some(Timestamp(1_000)), "it waits again");
+        assert_eq!(start_time(&execution), Some(Timestamp(1_000)));
+
+        // The next one was granted shortly before it was due.
+        let next = granted(2, 59_990);
+        execution.status = Status::Running;
+        execution.attempt = Some(next.clone());
+        assert_eq!(presumed_start(&execution, &next), Some(Timestamp(60_000)));
+        assert_eq!(presumed_start(&execution, &lost), Some(Timestamp(1_000)), "of the first one");
+    }
+}

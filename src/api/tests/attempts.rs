@@ -96,3 +96,25 @@ async fn a_tick_that_waits_for_a_retry_is_explained() {
     assert!(last["attempt_due"].as_str() > last["due"].as_str(), "{last}");
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_that_is_not_due_hides_no_wait_for_an_executor() {
+    let (function, _seen) = flaky(u32::MAX);
+    let rig = ApiRig::having(&[], [("flaky", function)]).await;
+    let group = json!({"group": "db", "limit": 1});
+    let task = json!({"name": "fetch", "schedule": {"manual": true}, "concurrency": group,
+        "retry": {"max_retry": 1, "delay": "1h", "max_delay": "1h"},
+        "action": {"func": {"id": "flaky"}}});
+    rig.post("/tasks", task).await.expect(201);
+    let made = rig.post("/tasks/fetch/trigger", json!({})).await.expect(201);
+    let path = format!("/api/v1/executions/{}", made.body["id"].as_str().unwrap());
+    rig.until(&path, |got| !got.body["next_attempt_at"].is_null()).await;
+    let task = json!({"name": "load", "schedule": {"manual": true}, "concurrency": group,
+        "action": {"executor": {"balance": "round_robin"}}});
+    rig.post("/tasks", task).await.expect(201);
+    let made = rig.post("/tasks/load/trigger", json!({})).await.expect(201);
+    let load = rig.get("/tasks/load").await.expect(200);
+    let waits = &load.body["waits_for_executor"];
+    assert_eq!(waits["execution_id"], made.body["id"], "{}", load.text);
+    rig.stop().await;
+}

@@ -349,6 +349,10 @@ fn failed(message: impl Into<String>) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::Uri;
+    use parking_lot::Mutex;
+
     use super::*;
 
     #[test]
@@ -368,5 +372,68 @@ mod tests {
         let mut problem = kept.clone();
         name_task(&registration, &mut problem);
         assert_eq!(problem, kept);
+    }
+
+    /// A worker, and the requests that its server got. This answers that the executor of its id
+    /// listens at `url`.
+    async fn connected(url: &'static str, folder: PathBuf) -> (Worker, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let noted = Arc::clone(&asked);
+        let answer = async move |method: Method, uri: Uri| {
+            noted.lock().push(format!("{method} {}", uri.path()));
+            let body = json!({
+                "id": "e-1", "name": "data", "base_url": url, "health_check_url": null,
+                "status": "online", "reason": "", "weight": 1, "capacity": 0, "in_flight": 0,
+                "metadata": {}, "offline_since": null,
+                "registered_at": "2026-12-01T11:00:00.000Z",
+                "last_heartbeat": "2026-12-01T12:00:00.000Z", "revision": 7,
+            });
+            ([("punctual-version", crate::node::VERSION)], body.to_string())
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("worker.toml");
+        std::fs::write(&file, "[default]\nargv = [\"true\"]\n").unwrap();
+        let file = WorkerFile::read(&file).unwrap();
+        let exec = exec(folder, None).unwrap();
+        let servers = vec![server];
+        let client = Client::new(servers.clone(), PATIENCE).unwrap();
+        let http = plain(PATIENCE.answer_within).unwrap();
+        let (id, secret, capacity) = ("e-1".to_owned(), None, 0);
+        let runs = Runs::new(RunParts { id, secret, capacity, file, exec, http, servers });
+        let (url, registered) = ("http://10.0.0.9:9090".to_owned(), AtomicBool::new(true));
+        let registration = json!({});
+        (Worker { runs: Arc::new(runs), client, url, registration, registered }, asked)
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ends_changes_the_status_of_its_own_record_only() {
+        const STATUS: &str = "PUT /api/v1/executors/e-1/status";
+        let folder = tempfile::tempdir().unwrap();
+        let (own, asked) = connected("http://10.0.0.9:9090", folder.path().join("own")).await;
+        own.drain().await;
+        assert_eq!(*asked.lock(), [STATUS, STATUS], "maintenance, then offline");
+
+        // It was never registered.
+        asked.lock().clear();
+        own.registered.store(false, Ordering::Relaxed);
+        own.drain().await;
+        assert_eq!(*asked.lock(), [""; 0]);
+
+        // Another worker has registered with its id since.
+        let (replaced, asked) = connected("http://10.0.0.8:9090", folder.path().join("two")).await;
+        let noticed = async {
+            while replaced.registered.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            _ = replaced.stay_registered() => panic!("it gave up"),
+            () = noticed => {}
+        }
+        replaced.drain().await;
+        assert_eq!(*asked.lock(), ["POST /api/v1/executors/e-1/heartbeat"]);
     }
 }

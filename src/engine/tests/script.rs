@@ -28,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 54);
+    stories::play::<EngineWorld>("engine/testscripts", 55);
 }
 
 fn duration(text: &str) -> Millis {
