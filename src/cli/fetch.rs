@@ -12,8 +12,8 @@ use super::exit::{Exit, Failure};
 use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
     EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView,
-    ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, SchedulerSwitched,
-    SchedulerView, StatsView, TaskChanged, TaskView, TickView, WhyView,
+    ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, RevisionsView,
+    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TickView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -96,6 +96,7 @@ kinds! {
     ItemsView = "a list of results";
     NextView = "a list of ticks";
     TickView = "a tick";
+    RevisionsView = "a list of revisions";
     StatsView = "statistics";
     WhyView = "an explanation";
 }

@@ -8,6 +8,7 @@ mod follow;
 mod logs;
 mod options;
 mod read;
+mod revisions;
 mod run;
 mod set;
 mod stats;
@@ -58,6 +59,10 @@ pub enum TaskCommand {
     Ticks(ticks::TicksArgs),
     /// Say why tasks fired or did not
     Why(ticks::WhyArgs),
+    /// Show the kept definitions of tasks, and what each of them changed
+    Revisions(TasksArgs),
+    /// Give a task a definition again that it had
+    Revert(revisions::RevertArgs),
     /// Show statistics of tasks, or of all: success rate, durations, lateness
     Stats(stats::StatsArgs),
 }
@@ -81,6 +86,8 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Next(args) => ticks::next(&args, context).await,
         TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
         TaskCommand::Why(args) => ticks::why(&args, context).await,
+        TaskCommand::Revisions(args) => revisions::list(&args, context).await,
+        TaskCommand::Revert(args) => revisions::revert(&args, context).await,
         TaskCommand::Stats(args) => stats::run(&args, context).await,
     }
 }

@@ -99,6 +99,27 @@ impl EditedTask {
         }
     }
 
+    /// Sends a change of this task alone, and prints the differences.
+    pub async fn change(
+        &self,
+        method: Method,
+        body: &Value,
+        context: &mut CliContext,
+    ) -> CommandResult {
+        match self.send(method, body, context.client()?).await {
+            Ok(reply) => self.tell(&reply, context),
+            Err(ClientError::Refused(refusal)) if refusal.status == 412 => {
+                let message = format!(
+                    "task `{}` changed while this command ran, and was left as it is now ({})\n  \
+                     Repeat the command.",
+                    self.name, refusal.code
+                );
+                Err(Failure { exit: Exit::Conflict, message })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Prints the differences, one field per line.
     pub fn tell(&self, reply: &TypedReply<TaskChanged>, context: &mut CliContext) -> CommandResult {
         let changes = |clock: &_| format!("{}: {}", self.name, self.changes(reply, clock));
@@ -170,10 +191,10 @@ impl TaskOutcome {
 }
 
 /// Message if there are no differences.
-const UNCHANGED: &str = "nothing changed";
+pub(super) const UNCHANGED: &str = "nothing changed";
 
 /// `  timeout: 0s → 1m`
-fn line(change: &ChangeView) -> String {
+pub(super) fn line(change: &ChangeView) -> String {
     let place = change.pointer.trim_start_matches('/').replace('/', ".");
     format!("  {place}: {} → {}\n", words::value(&change.before), words::value(&change.after))
 }
@@ -201,18 +222,7 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
     };
     let task = EditedTask::read(&name, context).await?;
     let patch = args.patch(&task, context.out.clock()).map_err(Failure::usage)?;
-    match task.send(Method::PATCH, &patch, context.client()?).await {
-        Ok(reply) => task.tell(&reply, context),
-        Err(ClientError::Refused(refusal)) if refusal.status == 412 => {
-            let message = format!(
-                "task `{}` changed while this command ran, and was left as it is now ({})\n  Repeat \
-                 the command.",
-                task.name, refusal.code
-            );
-            Err(Failure { exit: Exit::Conflict, message })
-        }
-        Err(error) => Err(error.into()),
-    }
+    task.change(Method::PATCH, &patch, context).await
 }
 
 impl TaskSetArgs {

@@ -28,6 +28,7 @@ mod many;
 mod nodes;
 mod objects;
 mod reading;
+mod revisions;
 mod several;
 mod watching;
 mod writing;
