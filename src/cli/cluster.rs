@@ -13,11 +13,12 @@ use super::node;
 use super::table::fields;
 use crate::client::{Patience, path};
 use crate::dto::{
-    ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched, SchedulerView,
-    TransferRequest,
+    CleanupAllRequest, ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched,
+    SchedulerView, TasksLeft, TransferRequest,
 };
 
-/// Time limit of requests that only the leader can answer. A member may have much data to fetch.
+/// Time limit of requests that may take long: a member may have much data to fetch, and there may
+/// be many tasks to remove.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 
 /// Commands for the cluster.
@@ -33,6 +34,12 @@ pub enum ClusterCommand {
     /// Change the members of the cluster
     #[command(subcommand)]
     Members(MembersCommand),
+    /// Remove all tasks with their history, and free their names
+    CleanupAll {
+        /// The name of the cluster, instead of a question for it
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+    },
 }
 
 /// Commands for the members.
@@ -64,7 +71,39 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
         ClusterCommand::Members(MembersCommand::Replace { member }) => {
             replace(&member, context).await
         }
+        ClusterCommand::CleanupAll { cluster } => cleanup_all(cluster, context).await,
     }
+}
+
+/// Removes all tasks. The name of the cluster is the confirmation.
+async fn cleanup_all(cluster: Option<String>, context: &mut CliContext) -> CommandResult {
+    let cluster = match cluster {
+        Some(name) => name,
+        None => {
+            let now = context.read::<ClusterView>(&path(["cluster"]), &[]).await?.says;
+            let question = format!(
+                "remove all tasks of the cluster `{}` ({} now) with their history? type its name:",
+                now.name, now.tasks
+            );
+            let typed = context.out.ask(&question).ok_or_else(|| {
+                Failure::usage(
+                    "nothing is removed without a terminal to ask on; add --cluster NAME",
+                )
+            })?;
+            if typed != now.name {
+                let message = "that is not its name; nothing was removed".to_owned();
+                return Err(Failure { exit: Exit::No, message });
+            }
+            typed
+        }
+    };
+    let body = fetch::value(&CleanupAllRequest { cluster });
+    let reply = ask::<TasksLeft>(&path(["admin", "cleanup-all"]), Some(&body), context).await?;
+    context.out.one(&reply.body, |_clock| match reply.says.tasks {
+        0 => "all tasks were removed with their history; their names are free".to_owned(),
+        added => format!("all tasks were removed with their history; {added} were added since"),
+    })?;
+    Ok(Exit::Ok)
 }
 
 /// Transfers leadership, optionally to a given node.
@@ -96,7 +135,7 @@ async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// Sends a request that is forwarded to the leader and may take long.
+/// Sends a request that may take long.
 async fn ask<T: ReplyKind>(
     path_to: &str,
     body: Option<&Value>,

@@ -13,7 +13,8 @@ use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
     EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView,
     ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, RevisionsView,
-    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TickView, WhyView,
+    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TasksLeft, TickView,
+    WhyView,
 };
 
 /// Items asked for at a time.
@@ -93,6 +94,7 @@ kinds! {
     Message = "a message";
     TaskView = "a task";
     TaskChanged = "a task";
+    TasksLeft = "a number of tasks";
     ItemsView = "a list of results";
     NextView = "a list of ticks";
     TickView = "a tick";

@@ -1,5 +1,7 @@
 //! One command on several objects: a line for each, and how many were done.
 
+use std::pin::pin;
+
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde::Deserialize;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, typed};
+use super::output::Output;
 use crate::client::{Client, ClientError, ErrorKind, Reply, ServerRefusal, path};
 use crate::domain::error_code::ErrorCode;
 use crate::dto::{BulkRequest, ExecutionView, FieldError, ItemView, ItemsView};
@@ -42,6 +45,7 @@ pub async fn bulk(
 ) -> Result<Vec<ItemView>, Failure> {
     let mut items: Vec<ItemView> = Vec::with_capacity(names.len());
     for chunk in names.chunks(CHUNK) {
+        context.out.progress(items.len(), names.len(), "tasks");
         let request = BulkRequest { names: Some(chunk.to_vec()), ..request.clone() };
         let sent = context.client()?.post(&path(["tasks", "bulk"]), &fetch::value(&request)).await;
         let answer = sent.map_err(Failure::from);
@@ -76,14 +80,32 @@ pub struct OneRequest<'a> {
 pub async fn each(
     names: &[String],
     request: &OneRequest<'_>,
-    context: &CliContext,
+    context: &mut CliContext,
 ) -> Result<Vec<ItemView>, Failure> {
-    let client = context.client()?;
-    let items = stream::iter(names).map(|name| async move {
+    let client = context.own_client()?;
+    let client = &*client;
+    let items = names.iter().map(|name| async move {
         let sent = request.send(name, client).await;
         item(name, sent)
     });
-    Ok(items.buffered(AT_ONCE).collect().await)
+    Ok(at_once(items, request.collection, &mut context.out).await)
+}
+
+/// Waits for several of these at once, and shows how many of the `nouns` are done.
+pub async fn at_once<T>(
+    work: impl ExactSizeIterator<Item = impl Future<Output = T>>,
+    nouns: &str,
+    out: &mut Output,
+) -> Vec<T> {
+    let all = work.len();
+    let mut done = Vec::with_capacity(all);
+    let mut ended = pin!(stream::iter(work).buffered(AT_ONCE));
+    out.progress(0, all, nouns);
+    while let Some(one) = ended.next().await {
+        done.push(one);
+        out.progress(done.len(), all, nouns);
+    }
+    done
 }
 
 impl<'a> OneRequest<'a> {

@@ -14,6 +14,13 @@ use crate::domain::time::Timestamp;
 /// Terminal sequence that clears the screen and moves the cursor to the top left.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 
+/// Carriage return, and the terminal sequence that clears the rest of the line.
+const CLEAR_LINE: &[u8] = b"\r\x1b[K";
+/// Work on fewer things shows no progress.
+const PROGRESS_FROM: usize = 10;
+/// Cells of a progress bar.
+const BAR_CELLS: usize = 20;
+
 /// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -37,6 +44,10 @@ pub struct Output {
     talk: Box<dyn Write + Send>,
     /// Whether the data goes to a terminal, which interprets control characters.
     terminal: bool,
+    /// Whether messages go to a terminal, so that progress is shown there.
+    live: bool,
+    /// Whether a progress bar is on the last line of the terminal.
+    bar: bool,
     /// Source of answers to questions. `None` if the session is not interactive.
     answers: Option<Box<dyn BufRead + Send>>,
     /// Whether the next output clears the screen first.
@@ -59,13 +70,13 @@ impl Output {
     #[must_use]
     pub fn standard(format: Format, headers: bool, clock: LocalClock) -> Self {
         let (data, talk) = (Box::new(io::stdout()), Box::new(io::stderr()));
-        let terminal = io::stdout().is_terminal();
+        let (terminal, live) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let answers: Option<Box<dyn BufRead + Send>> = match io::stdin().is_terminal() {
             true => Some(Box::new(BufReader::new(io::stdin()))),
             false => None,
         };
-        let (redraw, blocks) = (false, None);
-        Self { format, headers, clock, data, talk, terminal, answers, redraw, blocks }
+        let (bar, redraw, blocks) = (false, false, None);
+        Self { format, headers, clock, data, talk, terminal, live, bar, answers, redraw, blocks }
     }
 
     /// Prints to these writers.
@@ -77,8 +88,9 @@ impl Output {
         data: Box<dyn Write + Send>,
         talk: Box<dyn Write + Send>,
     ) -> Self {
-        let (terminal, answers, redraw, blocks) = (false, None, false, None);
-        Self { format, headers: true, clock, data, talk, terminal, answers, redraw, blocks }
+        let (terminal, live, bar, headers) = (false, false, false, true);
+        let (answers, redraw, blocks) = (None, false, None);
+        Self { format, headers, clock, data, talk, terminal, live, bar, answers, redraw, blocks }
     }
 
     /// Answers questions with these lines.
@@ -93,6 +105,12 @@ impl Output {
         self.terminal = true;
     }
 
+    /// Behaves as if messages went to a terminal.
+    #[cfg(test)]
+    pub fn talk_on_terminal(&mut self) {
+        self.live = true;
+    }
+
     /// Sets the instant relative to which times are shown. The next output replaces the content of
     /// the terminal.
     pub fn redraw(&mut self, now: Timestamp) {
@@ -100,8 +118,25 @@ impl Output {
         self.redraw = self.terminal;
     }
 
-    /// Clears the screen if requested.
+    /// Shows on a terminal how many of several things are done. The next output takes its place.
+    pub fn progress(&mut self, done: usize, all: usize, nouns: &str) {
+        if !self.live || all < PROGRESS_FROM {
+            return;
+        }
+        let bar = bar(done, all, nouns);
+        let _unseen = self
+            .talk
+            .write_all(CLEAR_LINE)
+            .and_then(|()| write!(self.talk, "{bar}"))
+            .and_then(|()| self.talk.flush());
+        self.bar = true;
+    }
+
+    /// Takes a progress bar away, and clears the screen if requested.
     fn clear(&mut self) {
+        if std::mem::take(&mut self.bar) {
+            let _unseen = self.talk.write_all(CLEAR_LINE).and_then(|()| self.talk.flush());
+        }
         if std::mem::take(&mut self.redraw) {
             let _unseen = self.data.write_all(CLEAR).and_then(|()| self.data.flush());
         }
@@ -180,12 +215,22 @@ impl Output {
 
     /// Asks a yes/no question on the terminal. `None` if there is no terminal.
     pub fn confirm(&mut self, question: &str) -> Option<bool> {
+        let answer = self.ask(question)?.to_ascii_lowercase();
+        Some(matches!(answer.as_str(), "y" | "yes"))
+    }
+
+    /// Asks a question on the terminal, and gives the line that is typed. `None` if there is no
+    /// terminal.
+    pub fn ask(&mut self, question: &str) -> Option<String> {
+        self.clear();
         let answers = self.answers.as_mut()?;
         let _unheard = write!(self.talk, "{question} ").and_then(|()| self.talk.flush());
         let mut answer = String::new();
-        let read = answers.read_line(&mut answer);
-        let answer = answer.trim().to_ascii_lowercase();
-        Some(read.is_ok() && matches!(answer.as_str(), "y" | "yes"))
+        if answers.read_line(&mut answer).is_err() {
+            // Half a line is no answer.
+            answer.clear();
+        }
+        Some(answer.trim().to_owned())
     }
 
     /// Prints bytes unchanged, in every format.
@@ -289,6 +334,12 @@ impl Output {
     }
 }
 
+/// `[#####...............] 1000 of 4000 tasks`
+fn bar(done: usize, all: usize, nouns: &str) -> String {
+    let full = (done.min(all) * BAR_CELLS).checked_div(all).unwrap_or(BAR_CELLS);
+    format!("[{}{}] {done} of {all} {nouns}", "#".repeat(full), ".".repeat(BAR_CELLS - full))
+}
+
 /// Replaces control characters other than line ends and tabs with `?`.
 fn harmless(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
@@ -311,7 +362,19 @@ fn harmless(bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{bar, harmless};
+
+    #[test]
+    fn a_bar_fills_from_empty_to_full() {
+        for (done, all, shown) in [
+            (0, 40, "[....................] 0 of 40 tasks"),
+            (39, 40, "[###################.] 39 of 40 tasks"),
+            (40, 40, "[####################] 40 of 40 tasks"),
+            (0, 0, "[####################] 0 of 0 tasks"),
+        ] {
+            assert_eq!(bar(done, all, "tasks"), shown);
+        }
+    }
 
     #[test]
     fn a_terminal_is_given_nothing_to_obey() {

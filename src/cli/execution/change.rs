@@ -197,6 +197,7 @@ impl ExecutionVerb {
         }
         let mut items = Vec::with_capacity(meant.len() + unknown.len());
         for MeantExecution { id, task } in meant {
+            context.out.progress(items.len(), meant.len(), "executions");
             let sent = context.client()?.send(method.clone(), &path_to(id), &[], None, &[]).await;
             if self == Self::Stop && task.is_some() && sent.as_ref().is_err_and(has_ended) {
                 continue;

@@ -42,18 +42,25 @@ impl Import {
         update: bool,
         context: &mut CliContext,
     ) -> Result<(), Failure> {
-        for item in &mut self.items {
+        let lines = self.items.len();
+        for (done, item) in self.items.iter_mut().enumerate() {
             item.result = match item.fit {
                 TaskDifference::Unchanged => "unchanged".to_owned(),
-                TaskDifference::Differs if update => item.update(known, context).await?,
+                TaskDifference::Differs if update => {
+                    context.out.progress(done, lines, "lines");
+                    item.update(known, context).await?
+                }
                 TaskDifference::Differs => "differs".to_owned(),
                 TaskDifference::New => continue,
             };
         }
         let mut new: Vec<&mut ImportItem> =
             self.items.iter_mut().filter(|item| item.fit == TaskDifference::New).collect();
+        let (mut done, all) = (0, new.len());
         for items in new.chunks_mut(BATCH) {
+            context.out.progress(done, all, "tasks");
             create(items, context).await?;
+            done += items.len();
         }
         Ok(())
     }

@@ -62,6 +62,9 @@ pub struct DeleteArgs {
     /// Remove its history as well, and free the name
     #[arg(long)]
     cleanup: bool,
+    /// Mark names deleted even if no task has them, so that none is added under them
+    #[arg(long, conflicts_with = "cleanup")]
+    tombstone: bool,
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
@@ -218,7 +221,12 @@ pub async fn cleanup(args: CleanupArgs, context: &mut CliContext) -> CommandResu
 
 /// Marks tasks deleted, or removes them.
 pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult {
-    let asked = [("wait", args.wait), ("stop", args.stop), ("cleanup", args.cleanup)];
+    let asked = [
+        ("wait", args.wait),
+        ("stop", args.stop),
+        ("cleanup", args.cleanup),
+        ("tombstone", args.tombstone),
+    ];
     let query: Vec<(&str, String)> =
         asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
     let (said, done, verb) = match args.cleanup {
@@ -236,8 +244,9 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
     } else if args.cleanup {
         many::bulk(&names, &operation("cleanup"), context).await?
     } else {
-        let stop = args.stop.then_some(true);
-        many::bulk(&names, &BulkRequest { stop, ..operation("delete") }, context).await?
+        let (stop, tombstone) = (args.stop.then_some(true), args.tombstone.then_some(true));
+        let request = BulkRequest { stop, tombstone, ..operation("delete") };
+        many::bulk(&names, &request, context).await?
     };
     many::tell(items, "tasks", done, |_item| said.to_owned(), context)
 }

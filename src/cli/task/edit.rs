@@ -212,6 +212,7 @@ async fn take_many(
     }
     let mut outcomes = Vec::with_capacity(changed.len());
     for (task, body) in changed {
+        context.out.progress(outcomes.len(), changed.len(), "tasks");
         let sent = task.send(Method::PUT, body, context.client()?).await;
         outcomes.push(task.outcome(sent, context.out.clock()));
     }

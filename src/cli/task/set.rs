@@ -1,7 +1,6 @@
 //! `set`: changes some fields of tasks by options and keeps the others.
 
 use clap::{Args, Command};
-use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
@@ -17,9 +16,6 @@ use crate::cli::words;
 use crate::client::{Client, ClientError, if_match, path};
 use crate::domain::spec;
 use crate::dto::{ChangeView, ItemView, TaskBody, TaskChanged, TaskView};
-
-/// Tasks that are changed at once.
-const AT_ONCE: usize = 8;
 
 /// Options of `set`.
 #[derive(Debug, Args)]
@@ -209,9 +205,9 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
         Chosen::One(name) => name,
         Chosen::Many(names) => {
             confirm_many("change", "tasks", &names, args.yes, context)?;
-            let (client, clock) = (context.client()?, context.out.clock());
-            let each = stream::iter(&names).map(|name| args.set_one(name, client, clock));
-            let all: Vec<TaskOutcome> = each.buffered(AT_ONCE).collect().await;
+            let (client, clock) = (context.own_client()?, context.out.clock().clone());
+            let each = names.iter().map(|name| args.set_one(name, &client, &clock));
+            let all = many::at_once(each, "tasks", &mut context.out).await;
             if all.iter().any(|one| one.item.status == 404) {
                 context.out.say(
                     "if a command was meant, it stands after `--`: punctual set NAME -- echo hi",

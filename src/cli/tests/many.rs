@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{answered, execution, hello, ran};
+use super::watching::cluster;
+use super::{answered, execution, hello, ran, typed};
 use crate::cli::exit::Exit;
 
 fn named(name: &str) -> Value {
@@ -210,4 +211,56 @@ async fn executions_are_stopped_and_tried_again_by_their_ids() {
     let seen = ran(&["failed", "dismiss", "42"], &answers).await;
     assert_eq!(seen.data, "execution 42: dismissed\n");
     assert_eq!(ran(&["stop"], &answers).await.exit, Exit::Usage);
+}
+
+#[tokio::test]
+async fn a_name_is_marked_without_a_task_and_all_tasks_are_removed() {
+    let left = |count: u64| json!({ "tasks": count });
+    let answers = [
+        ("DELETE /tasks/x?tombstone=true", 200, json!({"name": "x", "deleted": true})),
+        ("POST /tasks/bulk", 200, results(json!([{"name": "x", "status": 200}]))),
+        ("POST /admin/cleanup-all", 200, left(0)),
+        ("GET /cluster", 200, cluster()),
+    ];
+    let done = ran(&["delete", "x", "--tombstone"], &answers).await;
+    assert_eq!(done.asked, ["DELETE /tasks/x?tombstone=true"], "{}", done.talk);
+    let done = ran(&["delete", "x", "y", "--tombstone", "--yes"], &answers).await;
+    let body = json!({"op": "delete", "names": ["x", "y"], "tombstone": true});
+    assert_eq!(done.asked, [format!("POST /tasks/bulk {body}")]);
+    let both = ran(&["delete", "x", "--tombstone", "--cleanup"], &answers).await;
+    assert_eq!(both.exit, Exit::Usage);
+    let sent = r#"POST /admin/cleanup-all {"cluster":"punctual"}"#;
+    let line = ["cluster", "cleanup-all"];
+    let unasked = ran(&line, &answers).await;
+    assert_eq!((unasked.exit, unasked.asked.len()), (Exit::Usage, 1));
+    assert!(unasked.talk.contains("add --cluster NAME"), "{}", unasked.talk);
+    let no = answered(&line, &answers, "yes\n").await;
+    assert_eq!((no.exit, no.asked.len()), (Exit::No, 1), "{}", no.talk);
+    let question =
+        "remove all tasks of the cluster `punctual` (1 now) with their history? type its name:";
+    assert!(no.talk.starts_with(question), "{}", no.talk);
+    let yes = answered(&line, &answers, "punctual\n").await;
+    assert_eq!((yes.exit, yes.asked[1].as_str()), (Exit::Ok, sent), "{}", yes.talk);
+    assert!(yes.data.starts_with("all tasks were removed"), "{}", yes.data);
+    let named = ran(&["cluster", "cleanup-all", "--cluster", "punctual"], &answers).await;
+    assert_eq!((named.exit, named.asked), (Exit::Ok, vec![sent.to_owned()]));
+}
+
+#[tokio::test]
+async fn progress_is_shown_on_a_terminal_only() {
+    let names: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
+    let paths: Vec<String> = names.iter().map(|name| format!("POST /tasks/{name}/reuse")).collect();
+    let answers: Vec<(&str, u16, Value)> =
+        paths.iter().map(|path| (path.as_str(), 200, hello())).collect();
+    let line: Vec<&str> = ["reuse"].into_iter().chain(names.iter().map(|name| &**name)).collect();
+    let shown = typed(&line, &answers, |out| out.talk_on_terminal()).await;
+    let begin = "\r\u{1b}[K[....................] 0 of 10 tasks\r\u{1b}[K[##..";
+    assert!(shown.talk.starts_with(begin), "{:?}", shown.talk);
+    // The bar is gone before anything else is printed.
+    let end = "[####################] 10 of 10 tasks\r\u{1b}[K10 of 10 tasks in use again\n";
+    assert!(shown.talk.ends_with(end), "{:?}", shown.talk);
+    let unseen = ran(&line, &answers).await;
+    assert_eq!(unseen.talk, "10 of 10 tasks in use again\n");
+    let few = typed(&line[..4], &answers, |out| out.talk_on_terminal()).await;
+    assert_eq!(few.talk, "3 of 3 tasks in use again\n");
 }

@@ -12,7 +12,7 @@ fn named(name: &str) -> Value {
     task
 }
 
-fn cluster() -> Value {
+pub(super) fn cluster() -> Value {
     json!({"name": "punctual", "id": "c", "timezone": "UTC", "leader": "n1", "term": 1,
         "members": [], "applied_index": 9, "committed_index": 9, "digest": "", "scheduler":
         "started", "floor": "1970-01-01T00:00:00.000Z", "tasks": 1, "level": 1, "version": "1",
