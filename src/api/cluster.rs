@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::{answer, ok};
-use crate::dto::{CleanupAllRequest, TransferRequest};
+use crate::domain::spec;
+use crate::dto::{CleanupAllRequest, StrategyRequest, TransferRequest};
 use crate::ops::cluster;
 
 /// `GET /cluster`.
@@ -33,6 +34,18 @@ pub(super) async fn replace(PathSegment(id): PathSegment, write: WriteRequest) -
 pub(super) async fn scheduler(read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     Ok(ok(&view, cluster::scheduler(&read.context, &view)?))
+}
+
+/// `PUT /scheduler/strategy`: how the tasks that name no strategy are given to nodes.
+pub(super) async fn put_strategy(write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of::<StrategyRequest>(Some(write.body()?))?;
+    let strategy = fields.need("strategy").get("strategy").map(spec::strategy);
+    if let Some(Err(problem)) = &strategy {
+        fields.refuse(&problem.pointer, problem.code, &problem.message);
+    }
+    fields.done()?;
+    let strategy = strategy.transpose()?.unwrap_or_default();
+    Ok(answer(StatusCode::OK, cluster::set_strategy(&write.caller, strategy).await?))
 }
 
 /// `POST /admin/cleanup-all`: removes all tasks. The request must contain the cluster name as a

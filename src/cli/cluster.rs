@@ -14,7 +14,7 @@ use super::table::fields;
 use crate::client::{Patience, path};
 use crate::dto::{
     CleanupAllRequest, ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched,
-    SchedulerView, TasksLeft, TransferRequest,
+    SchedulerView, StrategyRequest, StrategyView, TasksLeft, TransferRequest, Word,
 };
 
 /// Time limit of requests that may take long: a member may have much data to fetch, and there may
@@ -61,6 +61,11 @@ pub enum SchedulerCommand {
     Stop,
     /// Show whether scheduling is on
     Status,
+    /// Show how tasks are given to nodes, or change it: consistent, hash_sharding, hash_slot, weighted
+    Strategy {
+        /// The new strategy, for all tasks that name none
+        name: Option<String>,
+    },
 }
 
 /// Runs a command about the cluster.
@@ -174,6 +179,11 @@ const fn scheduling(started: bool) -> &'static str {
     if started { "on" } else { "off" }
 }
 
+/// How tasks are given to nodes.
+fn strategy(strategy: &Word) -> String {
+    format!("strategy: {strategy}, for all tasks that name none")
+}
+
 /// Runs a command about the scheduler.
 pub async fn scheduler_command(
     command: SchedulerCommand,
@@ -185,6 +195,19 @@ pub async fn scheduler_command(
             let reply = context.read::<SchedulerView>(&path, &[]).await?;
             let on = scheduling(reply.says.started);
             context.out.one(&reply.body, |_clock| format!("scheduling: {on}"))?;
+            return Ok(Exit::Ok);
+        }
+        SchedulerCommand::Strategy { name: None } => {
+            let path = path(["scheduler", "status"]);
+            let reply = context.read::<SchedulerView>(&path, &[]).await?;
+            context.out.one(&reply.body, |_clock| strategy(&reply.says.strategy))?;
+            return Ok(Exit::Ok);
+        }
+        SchedulerCommand::Strategy { name: Some(name) } => {
+            let path = path(["scheduler", "strategy"]);
+            let body = fetch::value(&StrategyRequest { strategy: name.into() });
+            let reply = context.send::<StrategyView>(Method::PUT, &path, &[], Some(&body)).await?;
+            context.out.one(&reply.body, |_clock| strategy(&reply.says.strategy))?;
             return Ok(Exit::Ok);
         }
         SchedulerCommand::Start => "start",

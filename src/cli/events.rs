@@ -134,8 +134,11 @@ fn words(event: &EventView) -> String {
         "calendar.put" => format!("calendar {calendar}: created or changed"),
         "calendar.deleted" => format!("calendar {calendar}: removed"),
         "executor.changed" => format!("executor {executor}: {status}"),
-        "scheduler.changed" if object.started == Some(true) => "scheduler: started".to_owned(),
-        "scheduler.changed" => "scheduler: stopped".to_owned(),
+        "scheduler.changed" => {
+            let on = if object.started == Some(true) { "started" } else { "stopped" };
+            let strategy = object.strategy.as_deref().unwrap_or("unknown");
+            format!("scheduler: {on}, strategy {strategy}")
+        }
         "leader.changed" => match &object.leader {
             Some(leader) => format!("leader: {leader}"),
             None => "leader: none".to_owned(),

@@ -13,8 +13,8 @@ use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
     EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView,
     ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, RevisionsView,
-    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TasksLeft, TickView,
-    WhyView,
+    SchedulerSwitched, SchedulerView, StatsView, StrategyView, TaskChanged, TaskView, TasksLeft,
+    TickView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -82,6 +82,7 @@ kinds! {
     CurrentLeader = "a leader";
     MemberReplaced = "a member";
     SchedulerView = "a scheduler";
+    StrategyView = "a strategy";
     EnvelopeView<SchedulerSwitched> = "a scheduler";
     CalendarView = "a calendar";
     CalendarChanged = "a calendar";

@@ -144,11 +144,14 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::domain::machine::{EventKind, EventObject};
+    use crate::domain::task::Strategy;
     use crate::domain::time::Timestamp;
 
     fn event(id: u64) -> Event {
-        let (kind, object) =
-            (EventKind::SchedulerChanged, EventObject::Scheduler { started: true });
+        let (kind, object) = (
+            EventKind::SchedulerChanged,
+            EventObject::Scheduler { started: true, strategy: Strategy::Consistent },
+        );
         Event { id: EventId(id), at: Timestamp(0), kind, object }
     }
 

@@ -1,30 +1,44 @@
 //! Which node owns a task: a pure function of the members, evaluated wherever it is asked.
 //!
-//! `consistent` is weighted rendezvous hashing (Thaler and Ravishankar, 1998; weights by Schindelhauer
-//! and Schomaker, 2005): each node draws an exponential number with its weight as rate from the
-//! hash of task and node; the lowest wins. A node that joins takes only what it wins, a node that
-//! leaves gives away only what it had.
+//! The task's strategy, else the cluster's, chooses one of the nodes that may own tasks and can
+//! carry this one out. Each strategy is a file here; a further one is one more arm of [`choice`].
+
+pub mod consistent;
+pub mod hash_sharding;
+pub mod hash_slot;
+pub mod weighted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::domain::ids::{NodeId, TaskKey};
 use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
 use crate::domain::machine::{DeclaredTasks, LineKey, State, WaitingExecution};
 use crate::domain::schedule::Rule;
-use crate::domain::task::{Action, TaskSpec};
+use crate::domain::task::{Action, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// Largest weight of a node: shares up to here keep their proportions.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
-/// Fraction bits of the logarithm.
-const FRACTION: u32 = 24;
-
 /// The function that serves every task without an action of its own.
 pub const DEFAULT_FUNCTION: &str = "*";
+
+/// A strategy: from the name of a task and the nodes that can own it, in the order of their ids, to
+/// its owner; none: there are no nodes.
+pub type OwnerChoice = fn(&str, &[&NodeRecord]) -> Option<NodeId>;
+
+/// The function of a strategy; none: this version has none, and refuses the strategy.
+#[must_use]
+pub fn choice(strategy: Strategy) -> Option<OwnerChoice> {
+    match strategy {
+        Strategy::Consistent => Some(consistent::choose),
+        Strategy::HashSharding => Some(hash_sharding::choose),
+        Strategy::HashSlot => Some(hash_slot::choose),
+        Strategy::Weighted => Some(weighted::choose),
+        Strategy::Range | Strategy::RoundRobin => None,
+    }
+}
 
 /// The nodes that may own tasks, and the tasks that need no function of theirs.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +48,8 @@ pub struct Members {
     working: Vec<Arc<NodeRecord>>,
     /// Those that executors carry out.
     declared: DeclaredTasks,
+    /// Of tasks that name none.
+    strategy: Strategy,
 }
 
 /// Why a node cannot own a task.
@@ -112,19 +128,25 @@ impl Members {
         let eligible = state.nodes().filter(|node| away(node).is_none()).cloned().collect();
         let working = state.nodes().filter(|node| node.liveness == Liveness::Working);
         let working = working.cloned().collect();
-        Self { eligible, working, declared: state.declared_tasks().clone() }
+        let declared = state.declared_tasks().clone();
+        Self { eligible, working, declared, strategy: state.cluster().strategy }
     }
 
     /// The owner of a task; none: no eligible node matches its selector and can carry it out.
     #[must_use]
     pub fn owner(&self, spec: &TaskSpec) -> Option<NodeId> {
-        let name = spec.name.as_bytes();
-        self.eligible
-            .iter()
-            .filter(|node| unsuited(node, spec, &self.declared).is_none())
-            .map(|node| (draw(name, node.id, node.weight()), node.id))
-            .min()
-            .map(|(_, id)| id)
+        let nodes = self.eligible.iter().map(|node| &**node);
+        let suited = |node: &&NodeRecord| unsuited(node, spec, &self.declared).is_none();
+        let nodes: Vec<&NodeRecord> = nodes.filter(suited).collect();
+        // A strategy that this version lacks is refused, so no state names one.
+        let choose = choice(self.strategy_of(spec)).unwrap_or(consistent::choose);
+        choose(&spec.name, &nodes)
+    }
+
+    /// The strategy that is in force for a task.
+    #[must_use]
+    pub fn strategy_of(&self, spec: &TaskSpec) -> Strategy {
+        spec.assignment.strategy.unwrap_or(self.strategy)
     }
 
     /// Whether a node may own a task of a state.
@@ -156,11 +178,9 @@ impl Members {
     /// The node that looks whether an executor answers. If no node may own tasks, one that works.
     #[must_use]
     pub fn prober(&self, executor: &str) -> Option<NodeId> {
-        let name = format!("executor:{executor}");
         let nodes = if self.eligible.is_empty() { &self.working } else { &self.eligible };
-        let draws =
-            nodes.iter().map(|node| (draw(name.as_bytes(), node.id, node.weight()), node.id));
-        draws.min().map(|(_, id)| id)
+        let nodes: Vec<&NodeRecord> = nodes.iter().map(|node| &**node).collect();
+        consistent::choose(&format!("executor:{executor}"), &nodes)
     }
 }
 
@@ -169,177 +189,5 @@ fn matches(node: &NodeRecord, selector: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| node.label(key) == Some(value))
 }
 
-/// −log2(u) ÷ weight in fixed point, for u uniform in (0, 1] by hash.
-fn draw(name: &[u8], node: NodeId, weight: u32) -> u64 {
-    let hash = xxh3_64_with_seed(name, node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    // Scaled for weights up to the largest.
-    (u64::from(minus_log2(hash | 1)) << 16) / u64::from(weight.max(1))
-}
-
-/// −log2(x ÷ 2^64) with [`FRACTION`] bits after the point, by repeated squaring.
-fn minus_log2(x: u64) -> u32 {
-    let zeros = x.leading_zeros();
-    let mut mantissa = u128::from(x) << zeros;
-    let mut fraction = 0_u32;
-    for _ in 0..FRACTION {
-        mantissa = (mantissa * mantissa) >> 63;
-        fraction <<= 1;
-        if mantissa >= 1 << 64 {
-            mantissa >>= 1;
-            fraction |= 1;
-        }
-    }
-    ((zeros + 1) << FRACTION) - fraction
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::executor::ExecutorInfo;
-    use crate::domain::machine::node_info;
-    use crate::domain::machine::record::NodeOverrides;
-    use crate::domain::schedule::Schedule;
-    use crate::domain::task::ShellAction;
-    use crate::domain::time::Millis;
-
-    fn node(number: u16) -> NodeRecord {
-        let id = NodeId::new(number, 1);
-        let mut info = node_info(number.into());
-        info.functions.clear();
-        NodeRecord {
-            id,
-            info,
-            session: crate::domain::ids::SessionId(number.into()),
-            boot: 1,
-            liveness: Liveness::Working,
-            intent: Intent::None,
-            down_since: None,
-            created_at: Timestamp(0),
-            started_at: Timestamp(0),
-            overrides: NodeOverrides::default(),
-        }
-    }
-
-    fn unfit(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
-        super::unfit(node, spec, &DeclaredTasks::default())
-    }
-
-    fn task(action: Option<Action>) -> TaskSpec {
-        let rule = Rule::Interval { every: Millis::from_secs(1), anchor: None };
-        TaskSpec::new("report", Schedule::of(rule), action)
-    }
-
-    fn shell(user: Option<&str>) -> TaskSpec {
-        let (argv, env) = (vec!["true".to_owned()], BTreeMap::new());
-        let user = user.map(str::to_owned);
-        let action = ShellAction { argv, env, cwd: None, stdin: String::new(), user };
-        task(Some(Action::Shell(action)))
-    }
-
-    #[test]
-    fn who_cannot_carry_a_task_out_is_no_candidate() {
-        let func = |id: &str| task(Some(Action::Func { id: id.to_owned() }));
-        let mut one = node(1);
-        assert_eq!(unfit(&one, &shell(None)), None);
-        assert_eq!(unfit(&one, &shell(Some("www"))), None, "it likes any user");
-        one.info.users = Some(vec!["backup".to_owned()]);
-        assert_eq!(unfit(&one, &shell(None)), None);
-        assert_eq!(unfit(&one, &shell(Some("backup"))), None);
-        assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::User));
-        one.info.shell = false;
-        assert_eq!(unfit(&one, &shell(None)), Some(Unfit::Shell));
-        assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::Shell));
-        assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
-        assert_eq!(unfit(&one, &task(None)), Some(Unfit::Function));
-        one.info.functions = vec!["report".to_owned()];
-        assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
-        assert_eq!(unfit(&one, &task(None)), None, "the function of its name");
-        one.info.functions = vec![DEFAULT_FUNCTION.to_owned()];
-        assert_eq!(unfit(&one, &func("sum")), None);
-        assert_eq!(unfit(&one, &task(None)), None);
-        let manual = TaskSpec::new("claimed", Schedule::of(Rule::Manual), None);
-        assert_eq!(unfit(&node(2), &manual), None, "its callers carry it out");
-        let mut declared = DeclaredTasks::default();
-        declared.add(&ExecutorInfo {
-            id: "e1".to_owned(),
-            name: "worker".to_owned(),
-            base_url: "http://10.0.0.9:9090".to_owned(),
-            health_check_url: None,
-            weight: 1,
-            capacity: 0,
-            metadata: BTreeMap::new(),
-            tasks: vec!["report".to_owned()],
-        });
-        assert_eq!(unfit(&node(2), &task(None)), Some(Unfit::Function));
-        assert_eq!(super::unfit(&node(2), &task(None), &declared), None, "an executor has it");
-        one.liveness = Liveness::Down;
-        assert_eq!(unfit(&one, &task(None)), Some(Unfit::Liveness(Liveness::Down)));
-    }
-
-    #[test]
-    fn tasks_go_to_those_who_can() {
-        let (mut one, mut two) = (node(1), node(2));
-        one.info.shell = false;
-        two.info.functions = vec!["report".to_owned()];
-        let eligible = vec![Arc::new(one), Arc::new(two)];
-        let working = Vec::new();
-        let members = Members { eligible, working, declared: DeclaredTasks::default() };
-        for name in 0..100 {
-            for mut spec in [shell(None), task(Some(Action::Func { id: "report".to_owned() }))] {
-                spec.name = format!("t{name}");
-                assert_eq!(members.owner(&spec), Some(NodeId::new(2, 1)), "{name}");
-            }
-        }
-        assert_eq!(members.owner(&task(Some(Action::Func { id: "sum".to_owned() }))), None);
-    }
-
-    fn counts(nodes: &[(u64, u32)], tasks: u32) -> BTreeMap<u64, u32> {
-        let mut counts = BTreeMap::new();
-        for task in 0..tasks {
-            let name = format!("task-{task}");
-            let draws =
-                nodes.iter().map(|(id, weight)| (draw(name.as_bytes(), NodeId(*id), *weight), *id));
-            *counts.entry(draws.min().unwrap().1).or_insert(0) += 1;
-        }
-        counts
-    }
-
-    #[test]
-    fn the_logarithm_is_one() {
-        assert_eq!(minus_log2(1 << 63), 1 << FRACTION);
-        assert_eq!(minus_log2(1), 64 << FRACTION);
-        for x in [3_u64, 1_000, 1 << 40, u64::MAX / 3, u64::MAX] {
-            let exact = 64.0 - (x as f64).log2();
-            let found = f64::from(minus_log2(x)) / f64::from(1 << FRACTION);
-            assert!((exact - found).abs() < 1e-6, "{x}: {exact} {found}");
-        }
-    }
-
-    #[test]
-    fn equal_nodes_get_equal_shares() {
-        let nodes: Vec<(u64, u32)> = (1..=5).map(|id| (id << 16 | 1, 1)).collect();
-        for share in counts(&nodes, 10_000).values() {
-            assert!((1_800..=2_200).contains(share), "{share}");
-        }
-    }
-
-    #[test]
-    fn shares_follow_weights() {
-        let found = counts(&[(1, 1), (2, 3)], 10_000);
-        assert!((2_300..=2_700).contains(&found[&1]), "{found:?}");
-    }
-
-    #[test]
-    fn a_leaving_node_moves_only_its_own() {
-        let all: Vec<(u64, u32)> = (1..=5).map(|id| (id << 16 | 1, 1)).collect();
-        for task in 0..2_000 {
-            let name = format!("t{task}");
-            let owner = |nodes: &[(u64, u32)]| {
-                nodes.iter().map(|(id, w)| (draw(name.as_bytes(), NodeId(*id), *w), *id)).min()
-            };
-            let before = owner(&all).unwrap().1;
-            let after = owner(&all[..4]).unwrap().1;
-            assert!(before == after || before == all[4].0);
-        }
-    }
-}
+mod tests;

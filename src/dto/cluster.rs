@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Rfc3339, Word};
+use crate::domain::spec;
 
 /// The cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +72,9 @@ pub struct MemberView {
 pub struct SchedulerView {
     /// Whether ticks fire.
     pub started: bool,
+    /// How the tasks that name no strategy are given to nodes.
+    #[schemars(extend("enum" = spec::strategies()))]
+    pub strategy: Word,
     /// The nodes.
     pub instances: Vec<InstanceView>,
     /// The leader.
@@ -103,6 +107,14 @@ pub struct SchedulerSwitched {
     pub started: bool,
     /// Up to this time no tick of any task will fire any more.
     pub floor: Rfc3339,
+}
+
+/// How the tasks that name no strategy are given to nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StrategyView {
+    /// In force.
+    #[schemars(extend("enum" = spec::strategies()))]
+    pub strategy: Word,
 }
 
 /// The leader after a transfer.

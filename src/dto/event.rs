@@ -49,6 +49,9 @@ pub struct EventObjectView {
     /// Of `scheduler.changed`: whether ticks fire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<bool>,
+    /// Of `scheduler.changed`: how the tasks that name no strategy are given to nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Word>,
     /// Of `leader.changed`: the name of the leader; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,

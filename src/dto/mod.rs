@@ -30,7 +30,7 @@ pub use self::bench::{
 pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, CalendarView};
 pub use self::cluster::{
     ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberReplaced, MemberView,
-    Message, ReadyView, SchedulerSwitched, SchedulerView, TasksLeft,
+    Message, ReadyView, SchedulerSwitched, SchedulerView, StrategyView, TasksLeft,
 };
 pub use self::compat::{
     CronCounts, CronErrorView, CronHistoryView, CronInstanceView, CronInstancesView, CronRunView,
@@ -53,8 +53,8 @@ pub use self::node::{NodeOverridesView, NodeView};
 pub use self::preview::{ExpressionView, NextTick, NextView, PreviewView};
 pub use self::request::{
     BatchItems, BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest,
-    LabelChanges, MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest,
-    TriggerRequest,
+    LabelChanges, MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, StrategyRequest,
+    TransferRequest, TriggerRequest,
 };
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{

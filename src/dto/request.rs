@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Rfc3339, ScheduleBody, TaskRequest, Word};
+use crate::domain::spec;
 
 /// A pause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +125,14 @@ pub struct NodePatchRequest {
 
 /// New values of labels, or null.
 pub type LabelChanges = BTreeMap<String, Option<String>>;
+
+/// How the tasks that name no strategy are to be given to nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StrategyRequest {
+    /// From now on.
+    #[schemars(extend("enum" = spec::strategies()))]
+    pub strategy: Word,
+}
 
 /// Who is to lead next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

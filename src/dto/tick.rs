@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CatchUpBody, ListView, PauseView, Rfc3339, ScheduleBody, Word};
+use crate::domain::spec;
 
 /// The past ticks of a task and their verdicts, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +125,9 @@ pub struct WhyView {
     pub scheduler_started: bool,
     /// The node that owns the task.
     pub owner: Option<String>,
+    /// How it was chosen. Null: there is no definition.
+    #[schemars(extend("enum" = super::words_or_null(&spec::strategies())))]
+    pub strategy: Option<Word>,
     /// Every tick up to this time has a verdict.
     pub cursor: Rfc3339,
     /// Earlier verdicts are no longer retained.

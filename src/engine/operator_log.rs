@@ -12,6 +12,8 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, NodeId, TaskKey};
 use crate::domain::machine::record::{Execution, Intent, Liveness, NodeRecord, Status};
 use crate::domain::machine::{Hint, State};
+use crate::domain::spec;
+use crate::domain::task::Strategy;
 use crate::telemetry::bursts::Bursts;
 use crate::telemetry::line::one_line;
 
@@ -24,6 +26,7 @@ pub(super) struct OperatorLog {
     nodes: BTreeMap<NodeId, NodeRecord>,
     /// Whether the scheduler is started; none: there is no cluster yet.
     scheduler: Option<bool>,
+    strategy: Strategy,
     ended: Bursts<(TaskKey, Status)>,
     again: Bursts<TaskKey>,
     /// When the lack of an answering leader was last logged.
@@ -37,6 +40,7 @@ impl OperatorLog {
         self.nodes = state.nodes().map(|node| (node.id, NodeRecord::clone(node))).collect();
         let cluster = state.cluster();
         self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
+        self.strategy = cluster.strategy;
     }
 
     /// Logs the hints that matter to operators.
@@ -73,6 +77,11 @@ impl OperatorLog {
         if self.scheduler.replace(on).is_some_and(|before| before != on) {
             let what = if on { "ticks fire again" } else { "no tick fires until it is started" };
             tracing::info!("the scheduler is {}: {what}", if on { "started" } else { "stopped" });
+        }
+        let strategy = state.cluster().strategy;
+        if std::mem::replace(&mut self.strategy, strategy) != strategy {
+            let word = spec::strategy_word(strategy);
+            tracing::info!("tasks are given to nodes by {word} from now on");
         }
     }
 

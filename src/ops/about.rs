@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::context::StateView;
 use super::{eligibility, views};
-use crate::domain::assign::unfit;
+use crate::domain::assign::{hash_slot, unfit};
 use crate::domain::machine::Task;
 use crate::domain::spec;
+use crate::domain::task::{Strategy, TaskSpec};
 use crate::dto::{
     AssignmentView, ChangeView, EligibilityView, RevisionView, RevisionsView, Rfc3339, TaskBody,
 };
@@ -54,17 +55,42 @@ pub(crate) fn assignment(view: &StateView, task: &Task) -> AssignmentView {
         (None, Some(spec)) => {
             format!("{}; its ticks wait", eligibility::nobody(&view.state, spec))
         }
-        (Some(owner), Some(_)) => format!(
-            "{owner} drew the lowest number of the {eligible} eligible nodes: a hash of task and \
-             node, divided by the node's weight"
-        ),
+        (Some(owner), Some(spec)) => chosen(view.members.strategy_of(spec), spec, owner, eligible),
     };
+    let strategy =
+        spec.map_or(view.state.cluster().strategy, |spec| view.members.strategy_of(spec));
     AssignmentView {
         task: task.live.name.to_string(),
         owner,
-        strategy: "consistent".into(),
+        strategy: spec::strategy_word(strategy).into(),
         selector: spec.map(|spec| spec.assignment.selector.clone()),
         nodes,
         why,
+    }
+}
+
+/// Why a strategy chose this owner.
+fn chosen(strategy: Strategy, spec: &TaskSpec, owner: &str, eligible: usize) -> String {
+    let nodes = if eligible == 1 { "node" } else { "nodes" };
+    match strategy {
+        Strategy::HashSharding => format!(
+            "{owner} has the place, among the {eligible} eligible {nodes} in the order of their \
+             ids, that the hash of the task's name names modulo their number"
+        ),
+        Strategy::HashSlot => format!(
+            "{owner} drew the lowest number of the {eligible} eligible {nodes} for slot {} of \
+             {}, to which the task's name is hashed: a hash of slot and node, divided by the \
+             node's weight",
+            hash_slot::slot(&spec.name),
+            hash_slot::SLOTS
+        ),
+        Strategy::Weighted => format!(
+            "the hash of the task's name, modulo the sum of the weights of the {eligible} eligible \
+             {nodes}, falls into the share of {owner}"
+        ),
+        Strategy::Consistent | Strategy::Range | Strategy::RoundRobin => format!(
+            "{owner} drew the lowest number of the {eligible} eligible {nodes}: a hash of task and \
+             node, divided by the node's weight"
+        ),
     }
 }

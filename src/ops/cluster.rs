@@ -6,11 +6,13 @@ use super::{Caller, OpAnswer, OpError, nodes, words};
 use crate::consensus::{ReplaceError, TransferError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
-use crate::domain::machine::command::{CleanupAll, SetScheduler};
+use crate::domain::machine::command::{CleanupAll, SetScheduler, StrategyChange};
 use crate::domain::machine::{Answer, Command};
+use crate::domain::spec;
+use crate::domain::task::Strategy;
 use crate::dto::{
     ClusterView, CurrentLeader, InstanceView, MemberReplaced, Rfc3339, SchedulerSwitched,
-    SchedulerView, TasksLeft,
+    SchedulerView, StrategyView, TasksLeft,
 };
 
 /// The state of the cluster.
@@ -122,6 +124,7 @@ pub(crate) fn scheduler(context: &Context, view: &StateView) -> Result<Scheduler
     });
     Ok(SchedulerView {
         started: view.state.cluster().scheduler,
+        strategy: spec::strategy_word(view.state.cluster().strategy).into(),
         instances: instances.collect(),
         leader_id: leader(view, leads),
         time: Rfc3339(view.now),
@@ -149,6 +152,20 @@ pub(crate) async fn set_scheduler(
     let cluster = view.state.cluster();
     let body = SchedulerSwitched { started: cluster.scheduler, floor: Rfc3339(cluster.floor) };
     Ok(OpAnswer::of(view, body))
+}
+
+/// Changes how the tasks that name no strategy are given to nodes.
+///
+/// # Errors
+/// `not_accepted`, `outcome_unknown`.
+pub(crate) async fn set_strategy(
+    caller: &Caller,
+    strategy: Strategy,
+) -> Result<OpAnswer<StrategyView>, OpError> {
+    caller.submit(&Command::SetStrategy(StrategyChange { strategy })).await?;
+    let view = caller.context.here()?;
+    let strategy = spec::strategy_word(view.state.cluster().strategy).into();
+    Ok(OpAnswer::of(view, StrategyView { strategy }))
 }
 
 /// Removes all tasks. `cluster` must be the name of the cluster.

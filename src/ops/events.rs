@@ -20,6 +20,7 @@ use crate::consensus::{EventsAfter, Replica};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{EventId, NodeId};
 use crate::domain::machine::{Event, EventKind, EventObject};
+use crate::domain::spec;
 use crate::dto::{EventObjectView, EventView, Rfc3339};
 use crate::ops::context::Context;
 use crate::ops::streams::StreamPlace;
@@ -266,8 +267,10 @@ fn object(object: &EventObject) -> EventObjectView {
             status: Some(status.map_or("removed", |status| status.word()).into()),
             ..nothing
         },
-        EventObject::Scheduler { started } => {
-            EventObjectView { started: Some(*started), ..nothing }
-        }
+        EventObject::Scheduler { started, strategy } => EventObjectView {
+            started: Some(*started),
+            strategy: Some(spec::strategy_word(*strategy).into()),
+            ..nothing
+        },
     }
 }

@@ -4,6 +4,7 @@
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Code, Execution, FiredTick, Reason, Status, Verdict};
 use crate::domain::schedule::Plan;
+use crate::domain::spec::strategy_word;
 use crate::domain::task::{CatchUpPolicy, ExecutionMode};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
@@ -106,6 +107,7 @@ pub(crate) fn why(view: &StateView, task: &Task, at: Option<Timestamp>) -> WhyVi
         paused: task.live.paused.as_ref().map(views::pause),
         scheduler_started: view.state.cluster().scheduler,
         owner: owner.map(|owner| views::node_name(&view.state, owner)),
+        strategy: spec.map(|spec| strategy_word(view.members.strategy_of(spec)).into()),
         cursor: Rfc3339(settled),
         truncated_before: Rfc3339(task.progress.truncated_before),
         summary: finding.summary,

@@ -115,13 +115,16 @@ pub fn judge(run: &Run, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use punctual::domain::machine::EventKind;
+    use punctual::domain::task::Strategy;
     use punctual::domain::time::Timestamp;
 
     use super::*;
 
     fn events(ids: &[u64]) -> Vec<Event> {
-        let (kind, object) =
-            (EventKind::SchedulerChanged, EventObject::Scheduler { started: true });
+        let (kind, object) = (
+            EventKind::SchedulerChanged,
+            EventObject::Scheduler { started: true, strategy: Strategy::Consistent },
+        );
         let event =
             |id: &u64| Event { id: EventId(*id), at: Timestamp(0), kind, object: object.clone() };
         ids.iter().map(event).collect()

@@ -327,6 +327,7 @@ impl ReferenceModel {
             | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
+            | Command::SetStrategy(_)
             | Command::TakeKey(_) => {}
             other => self.executor_command(other, answer),
         }

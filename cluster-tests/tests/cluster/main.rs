@@ -5,6 +5,7 @@ mod t10_lifecycle;
 mod t12_endings;
 mod t15_actions;
 mod t15_drained;
+mod t16_strategies;
 mod t20_kill;
 mod t22_lines;
 mod t23_attempts;

@@ -21,8 +21,9 @@ use crate::dto::{
     ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView,
     LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
     PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
-    SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskRequest, TaskStatsView, TaskView,
-    TasksLeft, TicksView, TransferRequest, TriggerRequest, WhyView,
+    SchedulerSwitched, SchedulerView, StatsView, StrategyRequest, StrategyView, TaskChanged,
+    TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView, TransferRequest, TriggerRequest,
+    WhyView,
 };
 use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
@@ -368,6 +369,9 @@ pub(super) static ROUTES: &[Route] = &[
         .role(AccessRole::Operator).gives(&[(200, json(of::<EnvelopeView<SchedulerSwitched>>))]).told(ENVELOPE),
     route(Verb::Post, "/api/v1/scheduler/stop", "stopScheduler", "No more ticks are claimed, on any node.", || post(scheduler::stop))
         .role(AccessRole::Operator).gives(&[(200, json(of::<EnvelopeView<SchedulerSwitched>>))]).told(ENVELOPE),
+    route(Verb::Put, "/api/v1/scheduler/strategy", "putStrategy", "How the tasks that name no strategy are given to nodes.", || put(cluster::put_strategy))
+        .role(AccessRole::Admin).takes(of::<StrategyRequest>).gives(&[(200, json(of::<StrategyView>))])
+        .refuses(&[Code::MissingField, Code::InvalidValue, Code::NotSupported]),
     route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks.", || post(cluster::cleanup_all))
         .role(AccessRole::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
         .refuses(&[Code::WrongClusterName, Code::MissingField]),
@@ -406,7 +410,6 @@ pub(super) static ROUTES: &[Route] = &[
     later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
     later(Verb::Get, "/api/v1/cluster/what-if", "whatIf", || get(spec::not_supported)),
-    later(Verb::Put, "/api/v1/scheduler/strategy", "putStrategy", || put(spec::not_supported)),
     later(Verb::Get, "/api/v1/audit", "listAudit", || get(spec::not_supported)),
     later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/tokens", "createToken", || post(spec::not_supported)),

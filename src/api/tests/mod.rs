@@ -21,6 +21,7 @@ mod routes;
 mod running;
 mod shown;
 mod slots;
+mod strategies;
 mod task;
 
 pub(in crate::api) use self::routes::waiting;

@@ -124,19 +124,6 @@ async fn nodes_and_cluster_are_told_and_changed() {
         (&patched["weight"], &patched["slots"], &patched["labels"]),
         (&json!(3), &json!(5), &json!({"zone": "a"}))
     );
-    let set = json!({"weight": 3, "slots": 5, "labels": {"zone": "a"}});
-    assert_eq!(patched["overrides"], set);
-    assert_eq!(patched["automatic_labels"]["node"], "n1");
-    for body in [json!({"slots": null}), json!({"labels": null, "weight": null})] {
-        rig.call(Method::PATCH, "/nodes/n1", body, &[]).await.expect(200);
-    }
-    let back = rig.get("/nodes/n1").await.expect(200).body;
-    let fields = ["weight", "slots", "labels", "overrides"];
-    assert_eq!(fields.map(|field| &back[field]), fields.map(|field| &node[field]));
-    let body = json!({"labels": {"node": "n2"}});
-    rig.call(Method::PATCH, "/nodes/n1", body, &[]).await.refused(422, "invalid_label");
-    let body = json!({"labels": {"zone": "a"}});
-    rig.call(Method::PATCH, "/nodes/n1", body, &[]).await.expect(200);
     let body = json!({"labels": {"zone": null}});
     assert_eq!(
         rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"],
@@ -169,6 +156,25 @@ async fn nodes_and_cluster_are_told_and_changed() {
         let asked = rig.post("/cluster/transfer-leader", json!({"to": to})).await;
         assert_eq!(asked.expect(200).body["leader"], "n1");
     }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_for_a_node_is_told_and_taken_back() {
+    let rig = ApiRig::start().await;
+    let before = rig.get("/nodes/n1").await.expect(200).body;
+    let patch = async |body: Value| rig.call(Method::PATCH, "/nodes/n1", body, &[]).await;
+    let set = json!({"weight": 3, "slots": 5, "labels": {"zone": "a"}});
+    let patched = patch(set.clone()).await.expect(200).body;
+    assert_eq!((&patched["overrides"], &patched["weight"]), (&set, &json!(3)));
+    assert_eq!(patched["automatic_labels"]["node"], "n1");
+    for body in [json!({"slots": null}), json!({"labels": null, "weight": null})] {
+        patch(body).await.expect(200);
+    }
+    let back = rig.get("/nodes/n1").await.expect(200).body;
+    let fields = ["weight", "slots", "labels", "overrides"];
+    assert_eq!(fields.map(|field| &back[field]), fields.map(|field| &before[field]));
+    patch(json!({"labels": {"node": "n2"}})).await.refused(422, "invalid_label");
     rig.stop().await;
 }
 

@@ -96,8 +96,10 @@ impl PolicyArgs {
         put(fields, "delivery", self.delivery.and_then(choice));
         let node = self.node.iter().map(|node| ("node".to_owned(), node.clone()));
         let selector: Vec<_> = self.selector.iter().cloned().chain(node).collect();
-        let selector = pairs(&selector).map(|selector| json!({ "selector": selector }));
-        put(fields, "assignment", selector);
+        let mut assignment = Map::new();
+        put(&mut assignment, "selector", pairs(&selector));
+        put(&mut assignment, "strategy", self.strategy.as_deref());
+        put(fields, "assignment", object(assignment));
         let mut then: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (end, task) in &self.then {
             then.entry(end).or_default().push(task);

@@ -158,6 +158,7 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         format!("{policy}{window}; {ON_TIME}")
     });
     let timeout = body.map(|body| body.timeout.clone()).filter(|timeout| timeout != "0s");
+    let strategy = body.and_then(|body| body.assignment.strategy.as_ref());
     fields(&[
         ("name", task.id.clone()),
         ("description", body.map(|body| body.description.clone()).unwrap_or_default()),
@@ -174,6 +175,7 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("live", live(task)),
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
+        ("strategy", strategy.map(ToString::to_string).unwrap_or_default()),
         ("owner", task.owner.clone().unwrap_or_default()),
         ("warning", words::warnings(&task.warnings).join("; ")),
         ("last", task.last_execution.as_ref().map(|one| newest(one, clock)).unwrap_or_default()),

@@ -215,6 +215,11 @@ fn explain(why: &WhyView, clock: &LocalClock) -> String {
     let kept = why.execution_id.as_ref().filter(|_| why.execution_kept == Some(true));
     let schedule = why.schedule.as_ref();
     let enabled = why.enabled != Some(false);
+    let strategy = word(&why.strategy);
+    let owner = |owner: &String| match strategy.as_str() {
+        "" | "consistent" => owner.clone(),
+        other => format!("{owner}, by {other}"),
+    };
     let facts = fields(&[
         ("at", words::at(Some(why.at), clock)),
         ("verdict", word(&why.verdict)),
@@ -225,7 +230,7 @@ fn explain(why: &WhyView, clock: &LocalClock) -> String {
         ("exclude", schedule.map(|schedule| schedule.exclude.join(", ")).unwrap_or_default()),
         ("catch up", why.catch_up.as_ref().map(catch_up).unwrap_or_default()),
         ("state", words::state_of(&why.state, enabled, why.paused.as_ref(), clock)),
-        ("owner", why.owner.clone().unwrap_or_default()),
+        ("owner", why.owner.as_ref().map(owner).unwrap_or_default()),
         ("help", kept.map(|id| format!("punctual logs {id}")).unwrap_or_default()),
     ]);
     format!("{}\n{facts}", why.summary)

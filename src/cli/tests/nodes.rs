@@ -1,4 +1,4 @@
-//! What is set for a node.
+//! What is set for a node, and how tasks are given to nodes.
 
 use serde_json::{Value, json};
 
@@ -82,4 +82,17 @@ async fn several_nodes_are_changed() {
     assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
     assert_eq!(done.asked, [r#"PATCH /nodes/n1 {"weight":2}"#, r#"PATCH /nodes/n2 {"weight":2}"#]);
     assert_eq!(done.data, "n1: changed\nn2: changed\n");
+}
+
+#[tokio::test]
+async fn the_strategy_is_shown_and_changed() {
+    let status = json!({"started": true, "strategy": "consistent", "instances": [],
+        "leader_id": "1", "time": "2026-12-01T12:00:02.000Z"});
+    let shown = ran(&["scheduler", "strategy"], &[("GET /scheduler/status", 200, status)]).await;
+    assert_eq!(shown.data, "strategy: consistent, for all tasks that name none\n");
+    let changed = json!({"strategy": "hash_slot"});
+    let answers = [("PUT /scheduler/strategy", 200, changed)];
+    let done = ran(&["scheduler", "strategy", "hash-slot"], &answers).await;
+    assert_eq!(done.asked, [r#"PUT /scheduler/strategy {"strategy":"hash-slot"}"#]);
+    assert_eq!(done.data, "strategy: hash_slot, for all tasks that name none\n");
 }

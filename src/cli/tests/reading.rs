@@ -283,7 +283,7 @@ async fn help_says_what_a_command_leaves_and_waits_for() {
 #[tokio::test]
 async fn the_scheduler_is_on_or_off() {
     for (started, word) in [(true, "on"), (false, "off")] {
-        let status = json!({"started": started, "instances": [], "leader_id": "1",
+        let status = json!({"started": started, "strategy": "consistent", "instances": [], "leader_id": "1",
             "time": "2026-12-01T12:00:02.000Z"});
         let answers = [("GET /scheduler/status", 200, status)];
         let shown = ran(&["scheduler", "status"], &answers).await;

@@ -20,7 +20,7 @@ pub(super) fn cluster() -> Value {
 }
 
 fn scheduler(started: bool) -> Value {
-    json!({"started": started, "instances": [], "leader_id": "1",
+    json!({"started": started, "strategy": "consistent", "instances": [], "leader_id": "1",
         "time": "2026-12-01T12:00:02.000Z"})
 }
 

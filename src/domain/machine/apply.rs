@@ -146,6 +146,7 @@ impl State {
             Command::StartOn(body) => self.start_on(cx, body, effects),
             Command::Accept(body) => self.accept(cx, body, effects),
             Command::Fail(body) => self.fail(cx, body, effects),
+            Command::SetStrategy(body) => self.set_strategy(cx, body, effects),
         })
     }
 }

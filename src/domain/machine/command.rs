@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 use super::store::codec::{CONFIG, append};
@@ -155,6 +155,8 @@ pub enum Command {
     Accept(OfFence),
     /// Ends an attempt that could not be granted.
     Fail(FailPending),
+    /// Changes how tasks are given to nodes.
+    SetStrategy(StrategyChange),
 }
 
 /// Names the cluster.
@@ -342,6 +344,13 @@ pub struct SetScheduler {
     pub on: bool,
 }
 
+/// Changes how the tasks that name no strategy are given to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyChange {
+    /// From now on.
+    pub strategy: Strategy,
+}
+
 /// Changes nothing. Its key then stands for that request; the commands of the request follow under
 /// keys of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -440,6 +449,7 @@ kinds! {
     25 PutCalendar, 26 DeleteCalendar, 27 Cancel,
     28 PutExecutor, 29 ExecutorHeartbeat, 30 ExecutorLiveness, 31 ExecutorStatus,
     32 DeleteExecutor, 33 StartOn, 34 Accept, 35 Fail,
+    36 SetStrategy,
 }
 
 impl Command {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::task::record::{Intent, Liveness, Status};
 use crate::domain::executor::ExecutorStatus;
 use crate::domain::ids::{EventId, ExecutionId, NodeId};
+use crate::domain::task::Strategy;
 use crate::domain::time::Timestamp;
 
 /// One change of one object.
@@ -125,5 +126,7 @@ pub enum EventObject {
     Scheduler {
         /// Whether ticks fire.
         started: bool,
+        /// How the tasks that name no strategy are given to nodes.
+        strategy: Strategy,
     },
 }

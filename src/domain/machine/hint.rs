@@ -41,7 +41,7 @@ pub enum Hint {
     Node(NodeId),
     /// The record of an executor changed.
     Executors,
-    /// The scheduler was started or stopped.
+    /// The scheduler was started or stopped, or gives tasks to nodes in another way.
     Scheduler,
 }
 

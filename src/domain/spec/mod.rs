@@ -48,11 +48,12 @@ pub use self::parameters::{NO_NUL, is_command, shared_variables, variable, with_
 pub use self::reader::escape;
 pub use self::rules::{check_label, check_name};
 pub use self::suggest::closest;
+pub use self::support::strategies;
 pub use self::write::write;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
 use crate::domain::schedule::Schedule;
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// One rule that a body broke.
@@ -97,6 +98,25 @@ pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<BodyPro
         flat.point(&mut problems);
         problems
     })
+}
+
+/// Reads the word of a strategy by which tasks are given to nodes.
+///
+/// # Errors
+/// It is none, or this version does not have it; the pointer is that of a field `strategy`.
+pub fn strategy(value: &Value) -> Result<Strategy, BodyProblem> {
+    let known = reader::choice(value, words::STRATEGIES);
+    known.and_then(support::strategy).map_err(|reader::BrokenRule { code, message }| BodyProblem {
+        pointer: "/strategy".to_owned(),
+        code,
+        message,
+    })
+}
+
+/// The word of a strategy.
+#[must_use]
+pub fn strategy_word(strategy: Strategy) -> &'static str {
+    words::word(words::STRATEGIES, &strategy)
 }
 
 /// Reads a task's canonical body, of which these problems are known.

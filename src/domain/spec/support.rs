@@ -3,24 +3,41 @@
 //! version that builds its feature.
 
 use super::reader::BrokenRule;
+use super::words::{STRATEGIES, word};
 use super::{BodyProblem, ReadContext};
+use crate::domain::assign;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, Strategy, TaskSpec};
 
 /// Adds a problem for everything in `spec` that cannot be honoured.
 pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<BodyProblem>) {
-    let strategy = spec.assignment.strategy.unwrap_or_default();
-    let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
-    let wanted = [
-        (func, "/action/func", "needs a program that embeds a node and registers functions"),
-        (
-            strategy != Strategy::Consistent,
-            "/assignment/strategy",
-            "can only be null or consistent in this version",
-        ),
-    ];
-    for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-        let BrokenRule { code, message } = BrokenRule::new(ErrorCode::NotSupported, message);
+    let mut refuse = |pointer: &str, BrokenRule { code, message }| {
         problems.push(BodyProblem { pointer: pointer.to_owned(), code, message });
+    };
+    if matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed {
+        let message = "needs a program that embeds a node and registers functions";
+        refuse("/action/func", BrokenRule::new(ErrorCode::NotSupported, message));
     }
+    if let Some(Err(rule)) = spec.assignment.strategy.map(strategy) {
+        refuse("/assignment/strategy", rule);
+    }
+}
+
+/// The words of the strategies that this version has.
+pub fn strategies() -> Vec<&'static str> {
+    let built = STRATEGIES.iter().filter(|(_, strategy)| assign::choice(*strategy).is_some());
+    built.map(|(word, _)| *word).collect()
+}
+
+/// A strategy, if this version has it.
+pub(super) fn strategy(strategy: Strategy) -> Result<Strategy, BrokenRule> {
+    if assign::choice(strategy).is_some() {
+        return Ok(strategy);
+    }
+    let message = format!(
+        "cannot be {} in this version; it can be {}",
+        word(STRATEGIES, &strategy),
+        strategies().join(", ")
+    );
+    Err(BrokenRule::new(ErrorCode::NotSupported, message))
 }

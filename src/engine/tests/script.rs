@@ -10,7 +10,7 @@ use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
     Claim, Finish, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfExecution,
-    OfFence, PauseTask, Put, PutMode, SetScheduler, Settle, TriggerTask,
+    OfFence, PauseTask, Put, PutMode, SetScheduler, Settle, StrategyChange, TriggerTask,
 };
 use crate::domain::machine::record::{Intent, Liveness, Report, Status, Trigger};
 use crate::domain::machine::{Answer, Command};
@@ -133,6 +133,9 @@ impl EngineWorld {
                 weight: Some(Some(line.number_at(2).try_into().expect("small"))),
                 slots: None,
                 labels: None,
+            }),
+            "strategy" => Command::SetStrategy(StrategyChange {
+                strategy: spec::strategy(&name.as_str().into()).expect("a strategy"),
             }),
             "add" => self.put(line, PutMode::Add),
             "update" => self.put(line, PutMode::Update { if_match: None }),

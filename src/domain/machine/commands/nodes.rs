@@ -6,7 +6,7 @@ use super::attempts;
 use super::guards;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
-    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler,
+    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler, StrategyChange,
 };
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{EventKind, EventObject};
@@ -14,6 +14,7 @@ use crate::domain::machine::hint::Hint;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
+use crate::domain::machine::task::record::Cluster;
 use crate::domain::machine::task::record::{Execution, Intent, Liveness, NodeRecord};
 use crate::domain::machine::task::whole::Task;
 
@@ -33,7 +34,7 @@ impl State {
         self.switch_scheduler(body.scheduler);
         self.cluster.callback_key = body.callback_key;
         effects.hints.push(Hint::Scheduler);
-        let object = EventObject::Scheduler { started: body.scheduler };
+        let object = self.scheduler();
         self.tell(cx, EventKind::SchedulerChanged, object, effects);
         Ok(Answer::Done)
     }
@@ -190,11 +191,32 @@ impl State {
         }
         if body.on != self.cluster.scheduler {
             self.switch_scheduler(body.on);
-            let object = EventObject::Scheduler { started: body.on };
+            let object = self.scheduler();
             self.tell(cx, EventKind::SchedulerChanged, object, effects);
         }
         effects.hints.push(Hint::Scheduler);
         Ok(Answer::Done)
+    }
+
+    /// Assignment is evaluated elsewhere: here the strategy is a value.
+    pub(in crate::domain::machine) fn set_strategy(
+        &mut self,
+        cx: &EntryContext<'_>,
+        body: StrategyChange,
+        effects: &mut Effects,
+    ) -> Response {
+        if self.cluster.strategy != body.strategy {
+            self.cluster.strategy = body.strategy;
+            effects.hints.push(Hint::Scheduler);
+            self.tell(cx, EventKind::SchedulerChanged, self.scheduler(), effects);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The scheduler, as an event tells it.
+    fn scheduler(&self) -> EventObject {
+        let Cluster { scheduler: started, strategy, .. } = self.cluster;
+        EventObject::Scheduler { started, strategy }
     }
 
     fn switch_scheduler(&mut self, on: bool) {

@@ -7,7 +7,7 @@ use super::super::Refusal;
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
     NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
-    SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
+    SetScheduler, Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -248,6 +248,7 @@ pub(super) fn commands() -> Vec<Command> {
     ]
     .into_iter()
     .chain(executors::commands(grant, session))
+    .chain([Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot })])
     .collect()
 }
 

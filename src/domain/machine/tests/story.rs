@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::super::command::{
     CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch, OfExecution,
     OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
-    TriggerTask,
+    StrategyChange, TriggerTask,
 };
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
@@ -25,7 +25,7 @@ mod decide;
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 56);
+    stories::play::<MachineStory>("domain/machine/testscripts", 57);
 }
 
 struct MachineStory {
@@ -206,6 +206,9 @@ impl MachineStory {
             "trigger" => Command::TriggerTask(TriggerTask {
                 name: name.clone(),
                 parameters: line.option("parameters").map(str::to_owned),
+            }),
+            "strategy" => Command::SetStrategy(StrategyChange {
+                strategy: crate::domain::spec::strategy(&name.as_str().into()).expect("a strategy"),
             }),
             "scheduler" => Command::Scheduler(SetScheduler { on: name == "start" }),
             "settle" => Command::Settle(self.settle(line)),

@@ -11,6 +11,8 @@ use super::super::{
 use super::executors;
 use crate::domain::ids::SessionId;
 use crate::domain::settling::SettleStep;
+use crate::domain::spec;
+use crate::domain::task::Strategy;
 use crate::domain::time::Timestamp;
 
 /// Hints, and events, of one command that are told one by one.
@@ -360,8 +362,12 @@ impl Names<'_> {
         let floor =
             if cluster.floor == Timestamp(0) { "none".to_owned() } else { clock(cluster.floor) };
         let tasks = state.task_count();
+        let strategy = match cluster.strategy {
+            Strategy::Consistent => String::new(),
+            other => format!(", strategy {}", spec::strategy_word(other)),
+        };
         vec![format!(
-            "scheduler {scheduler}, floor {floor}, {tasks} tasks, counter {}",
+            "scheduler {scheduler}, floor {floor}, {tasks} tasks, counter {}{strategy}",
             cluster.counter
         )]
     }

@@ -1,0 +1,249 @@
+//! Who may own a task, and the bounds that strategies keep.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::executor::ExecutorInfo;
+use crate::domain::machine::node_info;
+use crate::domain::machine::record::NodeOverrides;
+use crate::domain::schedule::Schedule;
+use crate::domain::task::{ShellAction, Strategy};
+use crate::domain::time::Millis;
+use crate::stories::golden;
+
+fn node(number: u16) -> NodeRecord {
+    let id = NodeId::new(number, 1);
+    let mut info = node_info(number.into());
+    info.functions.clear();
+    NodeRecord {
+        id,
+        info,
+        session: crate::domain::ids::SessionId(number.into()),
+        boot: 1,
+        liveness: Liveness::Working,
+        intent: Intent::None,
+        down_since: None,
+        created_at: Timestamp(0),
+        started_at: Timestamp(0),
+        overrides: NodeOverrides::default(),
+    }
+}
+
+fn unfit(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
+    super::unfit(node, spec, &DeclaredTasks::default())
+}
+
+fn task(action: Option<Action>) -> TaskSpec {
+    let rule = Rule::Interval { every: Millis::from_secs(1), anchor: None };
+    TaskSpec::new("report", Schedule::of(rule), action)
+}
+
+fn shell(user: Option<&str>) -> TaskSpec {
+    let (argv, env) = (vec!["true".to_owned()], BTreeMap::new());
+    let user = user.map(str::to_owned);
+    let action = ShellAction { argv, env, cwd: None, stdin: String::new(), user };
+    task(Some(Action::Shell(action)))
+}
+
+#[test]
+fn who_cannot_carry_a_task_out_is_no_candidate() {
+    let func = |id: &str| task(Some(Action::Func { id: id.to_owned() }));
+    let mut one = node(1);
+    assert_eq!(unfit(&one, &shell(None)), None);
+    assert_eq!(unfit(&one, &shell(Some("www"))), None, "it likes any user");
+    one.info.users = Some(vec!["backup".to_owned()]);
+    assert_eq!(unfit(&one, &shell(None)), None);
+    assert_eq!(unfit(&one, &shell(Some("backup"))), None);
+    assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::User));
+    one.info.shell = false;
+    assert_eq!(unfit(&one, &shell(None)), Some(Unfit::Shell));
+    assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::Shell));
+    assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
+    assert_eq!(unfit(&one, &task(None)), Some(Unfit::Function));
+    one.info.functions = vec!["report".to_owned()];
+    assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
+    assert_eq!(unfit(&one, &task(None)), None, "the function of its name");
+    one.info.functions = vec![DEFAULT_FUNCTION.to_owned()];
+    assert_eq!(unfit(&one, &func("sum")), None);
+    assert_eq!(unfit(&one, &task(None)), None);
+    let manual = TaskSpec::new("claimed", Schedule::of(Rule::Manual), None);
+    assert_eq!(unfit(&node(2), &manual), None, "its callers carry it out");
+    let mut declared = DeclaredTasks::default();
+    declared.add(&ExecutorInfo {
+        id: "e1".to_owned(),
+        name: "worker".to_owned(),
+        base_url: "http://10.0.0.9:9090".to_owned(),
+        health_check_url: None,
+        weight: 1,
+        capacity: 0,
+        metadata: BTreeMap::new(),
+        tasks: vec!["report".to_owned()],
+    });
+    assert_eq!(unfit(&node(2), &task(None)), Some(Unfit::Function));
+    assert_eq!(super::unfit(&node(2), &task(None), &declared), None, "an executor has it");
+    one.liveness = Liveness::Down;
+    assert_eq!(unfit(&one, &task(None)), Some(Unfit::Liveness(Liveness::Down)));
+}
+
+#[test]
+fn tasks_go_to_those_who_can() {
+    let (mut one, mut two) = (node(1), node(2));
+    one.info.shell = false;
+    two.info.functions = vec!["report".to_owned()];
+    let eligible = vec![Arc::new(one), Arc::new(two)];
+    let working = Vec::new();
+    let members = Members { eligible, working, ..Members::default() };
+    for name in 0..100 {
+        for mut spec in [shell(None), task(Some(Action::Func { id: "report".to_owned() }))] {
+            spec.name = format!("t{name}");
+            assert_eq!(members.owner(&spec), Some(NodeId::new(2, 1)), "{name}");
+        }
+    }
+    assert_eq!(members.owner(&task(Some(Action::Func { id: "sum".to_owned() }))), None);
+}
+
+const BUILT: [Strategy; 4] =
+    [Strategy::Consistent, Strategy::HashSharding, Strategy::HashSlot, Strategy::Weighted];
+
+/// Nodes with these weights, numbered from 1.
+fn cluster(weights: &[u32]) -> Vec<NodeRecord> {
+    let nodes = (1..).zip(weights).map(|(number, weight)| {
+        let mut node = node(number);
+        node.overrides.weight = Some(*weight);
+        node
+    });
+    nodes.collect()
+}
+
+fn names(many: usize) -> impl Iterator<Item = String> {
+    (0..many).map(|number| format!("task-{number}"))
+}
+
+/// The owners of tasks.
+fn owners(strategy: Strategy, nodes: &[NodeRecord], many: usize) -> Vec<NodeId> {
+    let choose = choice(strategy).expect("it is built");
+    let nodes: Vec<&NodeRecord> = nodes.iter().collect();
+    names(many).map(|name| choose(&name, &nodes).expect("each task has an owner")).collect()
+}
+
+fn counts(owners: &[NodeId]) -> BTreeMap<NodeId, usize> {
+    let mut counts = BTreeMap::new();
+    for owner in owners {
+        *counts.entry(*owner).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn moved(before: &[NodeId], after: &[NodeId]) -> usize {
+    before.iter().zip(after).filter(|(before, after)| before != after).count()
+}
+
+#[test]
+fn every_strategy_of_the_contract_is_built_or_refused() {
+    let all = [Strategy::Range, Strategy::RoundRobin].into_iter().chain(BUILT);
+    for strategy in all {
+        assert_eq!(choice(strategy).is_some(), BUILT.contains(&strategy), "{strategy:?}");
+        if let Some(choose) = choice(strategy) {
+            assert_eq!(choose("a", &[]), None, "{strategy:?}");
+        }
+    }
+}
+
+/// Which node owns a task is agreed on by comparing nothing: no release may see it otherwise.
+#[test]
+fn owners_stay_the_same_from_release_to_release() {
+    let mut out = String::new();
+    for strategy in BUILT {
+        for weights in [&[1, 1, 1][..], &[1, 2, 3, 0, 10][..]] {
+            let nodes = cluster(weights);
+            let nodes: Vec<NodeRecord> =
+                nodes.into_iter().filter(|node| away(node).is_none()).collect();
+            let owners = owners(strategy, &nodes, 40).into_iter();
+            let owners: String = owners.map(|owner| owner.configured().to_string()).collect();
+            writeln!(out, "{strategy:?} {weights:?}: {owners}").unwrap();
+        }
+    }
+    golden(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/domain/assign/owners.txt"), &out);
+}
+
+#[test]
+fn equal_nodes_get_equal_shares() {
+    for strategy in BUILT {
+        for count in 3..=9 {
+            let counts = counts(&owners(strategy, &cluster(&vec![1; count]), 10_000));
+            let largest = counts.values().max().unwrap() * count;
+            assert!(largest <= 11_000, "{strategy:?}, {count} nodes: {counts:?}");
+            assert_eq!(counts.len(), count, "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn shares_follow_weights() {
+    let weights = [1, 2, 3, 4, 10];
+    for strategy in [Strategy::Consistent, Strategy::HashSlot, Strategy::Weighted] {
+        let counts = counts(&owners(strategy, &cluster(&weights), 100_000));
+        for (weight, share) in weights.into_iter().zip(counts.values()) {
+            let fair = 100_000 / 20 * weight as usize;
+            assert!(share.abs_diff(fair) * 10 <= fair, "{strategy:?}: {counts:?}");
+        }
+    }
+}
+
+/// At most 1.2 times the share of the node that joins or leaves, which has to move.
+#[test]
+fn no_more_tasks_move_than_have_to() {
+    for strategy in [Strategy::Consistent, Strategy::HashSlot] {
+        for count in 3..=9 {
+            let all = cluster(&vec![1; count]);
+            let before = owners(strategy, &all, 10_000);
+            for left in 0..count {
+                let mut fewer = all.clone();
+                let gone = fewer.remove(left).id;
+                let after = owners(strategy, &fewer, 10_000);
+                let moves = moved(&before, &after);
+                assert!(moves * count <= 12_000, "{strategy:?}, {count} nodes: {moves}");
+                // Seen the other way round, the node joins and takes nothing but its own.
+                let own = before.iter().filter(|owner| **owner == gone).count();
+                assert_eq!(moves, own, "{strategy:?}, {count} nodes");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_task_has_one_owner_that_depends_on_nothing_else(
+        weights in prop::collection::vec(0_u32..=WEIGHT_MAX, 3..=9),
+        many in 10_usize..300,
+        chosen in 0_usize..BUILT.len(),
+        strays in prop::collection::vec(any::<bool>(), 9),
+    ) {
+        let strategy = BUILT[chosen];
+        let mut nodes = cluster(&weights);
+        for (node, stray) in nodes.iter_mut().zip(&strays) {
+            node.info.shell = !stray;
+        }
+        let eligible: Vec<Arc<NodeRecord>> =
+            nodes.iter().filter(|node| away(node).is_none()).cloned().map(Arc::new).collect();
+        let able = eligible.iter().any(|node| node.info.shell);
+        let members = |strategy| Members { eligible: eligible.clone(), strategy, ..Members::default() };
+        let (members, others) = (members(strategy), members(Strategy::Range));
+        for name in names(many) {
+            let mut spec = shell(None);
+            spec.name = name;
+            let owner = members.owner(&spec);
+            prop_assert_eq!(owner.is_some(), able);
+            if let Some(owner) = owner {
+                let node = nodes.iter().find(|node| node.id == owner).unwrap();
+                prop_assert!(node.weight() > 0 && node.info.shell, "{:?}", node);
+            }
+            // The task's own strategy stands above the cluster's.
+            spec.assignment.strategy = Some(strategy);
+            prop_assert_eq!(others.owner(&spec), owner);
+        }
+    }
+}
