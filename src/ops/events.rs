@@ -90,7 +90,7 @@ pub(crate) enum EventStart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EventNews {
     /// Something changed.
-    Event(EventView),
+    Event(Box<EventView>),
     /// Nothing that it wants happened since the last news, up to this id. From there it goes on.
     Place(EventId),
 }
@@ -172,7 +172,7 @@ impl EventFollower {
         let replica = context.running().ok()?.consensus.replica();
         loop {
             if let Some(event) = self.ready.pop_front() {
-                return Some(EventNews::Event(view(&event)));
+                return Some(EventNews::Event(Box::new(view(&event))));
             }
             if self.place_due <= Instant::now() {
                 self.place_due = Instant::now() + PLACE_EVERY;
@@ -181,7 +181,7 @@ impl EventFollower {
             if self.leader.has_changed().ok()? {
                 let leader = *self.leader.borrow_and_update();
                 if self.filter.wants_leader() {
-                    return Some(EventNews::Event(self.led(leader)));
+                    return Some(EventNews::Event(Box::new(self.led(leader))));
                 }
             }
             match replica.events_after(self.last, TAKEN) {
@@ -194,7 +194,7 @@ impl EventFollower {
                 EventsAfter::Events { .. } if self.follow => self.wait(replica).await,
                 EventsAfter::Reset { next } => {
                     self.last = next;
-                    return Some(EventNews::Event(self.reset(next)));
+                    return Some(EventNews::Event(Box::new(self.reset(next))));
                 }
                 EventsAfter::Events { .. } | EventsAfter::Ahead => return None,
             }

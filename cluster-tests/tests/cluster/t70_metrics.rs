@@ -109,6 +109,7 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> TestResul
         assert_eq!(api.metrics(counted).await?, 0.0, "{counted} after a restart");
     }
     let _stream = api.follow("/api/v1/tasks/good/executions/new", None).await?;
+    let _reader = api.follow("/api/v1/events", None).await?;
     until("every metric to move", async || {
         moved.look(&cluster).await;
         match moved.missing() {

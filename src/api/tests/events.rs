@@ -101,7 +101,7 @@ impl ApiRig {
         self.reader(&format!("?after=0&follow=false{query}"), &[]).await.rest().await
     }
 
-    async fn readers(&self) -> i64 {
+    fn readers(&self) -> i64 {
         self.context.metrics.http_event_readers.get()
     }
 
@@ -304,11 +304,11 @@ async fn a_reader_that_does_not_read_is_cut_and_holds_up_nobody() {
     let mut stuck = socket.connect(address).await.unwrap();
     stuck.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut other = rig.reader("?kinds=task.paused", &[]).await;
-    while rig.readers().await < 2 {
+    while rig.readers() < 2 {
         sleep(Duration::from_millis(5)).await;
     }
     let begun = Instant::now();
-    while rig.readers().await == 2 {
+    while rig.readers() == 2 {
         assert!(begun.elapsed() < PATIENCE, "it is cut");
         for op in ["pause", "resume"] {
             rig.post("/tasks/bulk", json!({"op": op, "names": names})).await.expect(200);
@@ -353,7 +353,7 @@ async fn a_thousand_readers_are_all_told() {
     for reader in &mut readers {
         until(reader, "\nid: ").await;
     }
-    assert_eq!(rig.readers().await, READERS as i64);
+    assert_eq!(rig.readers(), READERS as i64);
     let begun = Instant::now();
     rig.make("news", yearly(), "ok").await;
     for reader in &mut readers {
@@ -361,7 +361,7 @@ async fn a_thousand_readers_are_all_told() {
     }
     println!("{READERS} readers were told after {:?}", begun.elapsed());
     drop(readers);
-    while rig.readers().await > 0 {
+    while rig.readers() > 0 {
         sleep(Duration::from_millis(5)).await;
     }
     rig.stop().await;
@@ -375,7 +375,7 @@ async fn readers_are_bounded_and_free_their_place() {
     assert!(full.body["detail"].as_str().unwrap().contains("http.event_readers"), "{}", full.text);
     assert!(full.body["advice"].as_str().unwrap().contains("http.event_readers"), "{}", full.text);
     // A request that is refused takes no place, and streams of output have places of their own.
-    assert_eq!(rig.readers().await, 2);
+    assert_eq!(rig.readers(), 2);
     assert_eq!(rig.context.metrics.http_streams.get(), 0);
     drop(first);
     rig.until("/api/v1/events?follow=false", |got| got.status == 200).await;
