@@ -239,11 +239,12 @@ impl Node {
 fn declared(config: &Config) -> Result<Vec<Calendar>, Fatal> {
     let path = config.calendars.path.iter().cloned().collect::<Vec<_>>();
     let part = |why: String| Fatal::Part(format!("calendars.path: {why}"));
-    let defined = Definitions::load(&path).map_err(part)?;
-    if let Some((place, _)) = defined.tasks.first() {
+    let defined = Definitions::load(&path).map_err(|problems| part(problems.join("; ")))?;
+    if let Some(task) = defined.tasks.first() {
+        let place = defined.place(task);
         return Err(part(format!("{place} is no calendar: it has no rules")));
     }
-    Ok(defined.calendars.values().map(|calendar| Calendar::clone(calendar)).collect())
+    Ok(defined.calendars.iter().map(|calendar| Calendar::clone(&calendar.body)).collect())
 }
 
 async fn listen(

@@ -236,7 +236,7 @@ fn exit_of_all(items: &[ItemView]) -> Exit {
 }
 
 /// The exit code that a failure of this item alone would have.
-fn exit_of(item: &ItemView) -> Exit {
+pub fn exit_of(item: &ItemView) -> Exit {
     if item.status < 400 {
         return Exit::Ok;
     }
@@ -252,7 +252,7 @@ fn exit_of(item: &ItemView) -> Exit {
 }
 
 /// Why nothing was done: `there is no task of this name (task_not_found)`.
-fn refused(item: &ItemView) -> String {
+pub fn refused(item: &ItemView) -> String {
     let detail = item.detail.as_deref().unwrap_or("refused");
     let code = item.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     let told = |field: &&FieldError| detail.ends_with(&field.message);

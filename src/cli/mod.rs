@@ -4,6 +4,8 @@
 //! dry run of `import` need no cluster. Each command is a struct of options and a function that
 //! prints through [`output`] and returns an [`Exit`].
 
+mod apply;
+mod batch;
 mod bench;
 mod calendar;
 mod children;
@@ -11,10 +13,12 @@ mod choose;
 mod cluster;
 mod context;
 mod dev;
+mod diff;
 mod events;
 mod execution;
 mod executor;
 mod exit;
+mod export;
 mod fetch;
 mod import;
 mod local;
@@ -65,6 +69,7 @@ Examples:
   punctual pause 'web-*' --until 2h
   punctual status
   punctual preview \"0 2 * * *\" --tz Europe/Berlin
+  punctual export > tasks.yaml; punctual apply -f tasks.yaml
   punctual import crontab /etc/crontab --system --dry-run
 
 Exit codes: 0 ok, 1 the answer is no, 2 wrong usage, 3 not accepted (trying again is safe),
@@ -135,6 +140,10 @@ pub enum CliCommand {
     Preview(preview::PreviewArgs),
     /// Show what the tasks of files would do in a stretch of time; needs no cluster
     Simulate(simulate::SimulateArgs),
+    /// Create and change tasks and calendars so that they are as in files
+    Apply(apply::ApplyArgs),
+    /// Print the definitions of tasks, as `apply` reads them
+    Export(export::ExportArgs),
     /// Import tasks from another scheduler
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -216,6 +225,8 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Calendar(command) => calendar::run(command, context).await,
         CliCommand::Preview(args) => preview::run(&args, context),
         CliCommand::Simulate(args) => simulate::run(&args, context),
+        CliCommand::Apply(args) => apply::run(&args, context).await,
+        CliCommand::Export(args) => export::run(&args, context).await,
         CliCommand::Import(command) => import::run(command, context).await,
         CliCommand::Config(command) => settings::run(command, context),
         CliCommand::Completions(args) => manual::completions(&args, context),

@@ -3,12 +3,14 @@
 //! All three formats give the same values, so a task has the same meaning in each of them. Unquoted
 //! text that a format would convert to another type (`no`, `012`, a date) is kept as written.
 //! Values that JSON cannot represent (integers beyond 64 bits, `inf`) are rejected with their
-//! location.
+//! location. What a file says is found again by [`FileLines`], so that a rule that is broken can be
+//! told with its line.
 
 mod toml;
 #[cfg(feature = "cli")]
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -16,57 +18,132 @@ use serde_json::Value;
 
 use crate::domain::spec::parse_json;
 
-/// Maximum file size. Larger files are not plausible as handwritten definitions.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Maximum file size. Larger files are not plausible as definitions.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Reads a file in the format given by its extension. `-` is standard input, parsed as YAML, which
-/// includes JSON.
+/// A file that was read.
+#[derive(Debug)]
+pub struct DefinitionFile {
+    /// How it is called in messages.
+    pub name: String,
+    /// Its documents. Only YAML has several, or none.
+    pub documents: Vec<Value>,
+    text: String,
+    end: String,
+}
+
+impl DefinitionFile {
+    /// Reads a file in the format given by its extension. `-` is standard input, parsed as YAML,
+    /// which includes JSON.
+    ///
+    /// # Errors
+    /// A sentence with the file and the location.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let standard = path.as_os_str() == "-";
+        let name = if standard { "stdin".to_owned() } else { path.display().to_string() };
+        let mut text = String::new();
+        let reading = if standard {
+            std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+        } else {
+            std::fs::File::open(path)
+                .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        };
+        reading.map_err(|error| format!("{name}: {error}"))?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("{name}: larger than {} MiB", FILE_BYTES_MAX >> 20));
+        }
+        let end = extension(path);
+        let documents = parse(&text, &end).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self { name, documents, text, end })
+    }
+
+    /// Where its values are. The text is parsed again, since few readers ask.
+    #[must_use]
+    pub fn lines(&self) -> FileLines {
+        FileLines(match self.end.as_str() {
+            "toml" => toml::lines(&self.text),
+            _ => yaml_lines(&self.text),
+        })
+    }
+}
+
+/// The line of each value of a file, by document and JSON pointer.
+#[derive(Debug)]
+pub struct FileLines(BTreeMap<(usize, String), usize>);
+
+impl FileLines {
+    /// The line of a value, or of the nearest one around it that is written.
+    #[must_use]
+    pub fn of(&self, document: usize, pointer: &str) -> Option<usize> {
+        let mut pointer = pointer.to_owned();
+        loop {
+            if let Some(line) = self.0.get(&(document, pointer.clone())) {
+                return Some(*line);
+            }
+            pointer.truncate(pointer.rfind('/')?);
+        }
+    }
+}
+
+/// Reads a file that has one value. An empty one is null.
 ///
 /// # Errors
 /// A sentence with the file and the location.
 pub fn read(path: &Path) -> Result<Value, String> {
-    let shown = path.display();
-    let mut text = String::new();
-    let reading = if path.as_os_str() == "-" {
-        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-    };
-    reading.map_err(|error| format!("{shown}: {error}"))?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{shown}: larger than {} MiB", FILE_BYTES_MAX >> 20));
+    let mut file = DefinitionFile::read(path)?;
+    if file.documents.len() > 1 {
+        let line = file.lines().of(1, "").map(|line| format!("line {line}: "));
+        return Err(format!(
+            "{}: {}a second document begins; one is meant here",
+            file.name,
+            line.unwrap_or_default()
+        ));
     }
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
-    parse(&text, &end.to_ascii_lowercase()).map_err(|error| format!("{shown}: {error}"))
+    Ok(file.documents.pop().unwrap_or_default())
 }
 
 /// Whether the file extension is that of a supported format.
 #[must_use]
 pub fn is_one(path: &Path) -> bool {
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
-    ["yaml", "yml", "json", "toml"].contains(&end.to_ascii_lowercase().as_str())
+    ["yaml", "yml", "json", "toml"].contains(&extension(path).as_str())
 }
 
-fn parse(text: &str, end: &str) -> Result<Value, String> {
+fn extension(path: &Path) -> String {
+    path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
+fn parse(text: &str, end: &str) -> Result<Vec<Value>, String> {
     match end {
-        "json" => parse_json(text).map_err(|problem| match problem.pointer.as_str() {
-            "" => problem.message,
-            pointer => format!("{}, at {pointer}", problem.message),
+        "json" => parse_json(text).map(|value| vec![value]).map_err(|problem| {
+            match problem.pointer.as_str() {
+                "" => problem.message,
+                pointer => format!("{}, at {pointer}", problem.message),
+            }
         }),
-        "toml" => toml::parse(text),
+        "toml" => toml::parse(text).map(|value| vec![value]),
         _ => yaml(text),
     }
 }
 
 #[cfg(feature = "cli")]
-fn yaml(text: &str) -> Result<Value, String> {
+fn yaml(text: &str) -> Result<Vec<Value>, String> {
     yaml::parse(text)
 }
 
 #[cfg(not(feature = "cli"))]
-fn yaml(_text: &str) -> Result<Value, String> {
+fn yaml(_text: &str) -> Result<Vec<Value>, String> {
     Err("YAML is read with the feature `cli` only; write JSON or TOML".to_owned())
+}
+
+/// JSON is YAML, so this also finds the lines of JSON.
+#[cfg(feature = "cli")]
+fn yaml_lines(text: &str) -> BTreeMap<(usize, String), usize> {
+    yaml::lines(text)
+}
+
+#[cfg(not(feature = "cli"))]
+fn yaml_lines(_text: &str) -> BTreeMap<(usize, String), usize> {
+    BTreeMap::new()
 }
 
 /// An error with its location: `line 3, column 5: …, at /schedule/cron`.

@@ -35,9 +35,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefSettings, is_plain};
-pub use self::definitions::Definitions;
 #[cfg(feature = "cli")]
-pub use self::definitions::told;
+pub use self::definitions::Defined;
+pub use self::definitions::Definitions;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::executors::{ExecutorSettings, HealthCheckSettings};
 pub use self::level::LogLevel;

@@ -1,20 +1,18 @@
 //! The part of an import that communicates with the cluster.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::matching::{ImportedTask, TaskDifference};
 use super::{Import, ImportItem};
+use crate::cli::batch;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{self, typed};
 use crate::cli::words;
 use crate::client::{ClientError, if_match, path};
 use crate::domain::spec;
-use crate::dto::{ItemView, ItemsView, NodeView, TaskChanged, TaskView};
-
-/// Number of tasks per request.
-const BATCH: usize = 500;
+use crate::dto::{ItemView, NodeView, TaskChanged, TaskView};
 
 impl Import {
     /// The existing tasks of these crontabs.
@@ -57,7 +55,7 @@ impl Import {
         let mut new: Vec<&mut ImportItem> =
             self.items.iter_mut().filter(|item| item.fit == TaskDifference::New).collect();
         let (mut done, all) = (0, new.len());
-        for items in new.chunks_mut(BATCH) {
+        for items in new.chunks_mut(batch::ITEMS) {
             context.out.progress(done, all, "tasks");
             create(items, context).await?;
             done += items.len();
@@ -84,13 +82,7 @@ impl Import {
 
 async fn create(items: &mut [&mut ImportItem], context: &mut CliContext) -> Result<(), Failure> {
     let bodies: Vec<&Value> = items.iter().map(|item| &item.prepared.body).collect();
-    let body = json!({ "items": bodies });
-    let reply = context.client()?.post(&path(["tasks", "batch"]), &body).await?;
-    let results = typed::<ItemsView>(&reply.body, Exit::Unknown)?.items;
-    if results.len() != items.len() {
-        let message = format!("{} lines were sent, {} answered", items.len(), results.len());
-        return Err(Failure { exit: Exit::Unknown, message });
-    }
+    let results = batch::create(&bodies, context).await?;
     for (item, result) in items.iter_mut().zip(results) {
         item.created(&result, context);
     }

@@ -6,27 +6,28 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::run::Planned;
-use crate::config::{Definitions, told};
+use crate::config::Definitions;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::{Plan, Rule};
-use crate::domain::spec::{self, ReadContext};
+use crate::domain::spec::{self, BodyProblem, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
 /// Loads all files. `zone` is the default time zone, `from` is the creation time of all tasks.
 pub(super) fn load(paths: &[PathBuf], zone: &str, from: Timestamp) -> Result<Vec<Planned>, String> {
-    let defined = Definitions::load(paths)?;
+    let (defined, mut problems) = Definitions::look(paths);
     let mut planned: Vec<Planned> = Vec::with_capacity(defined.tasks.len());
-    for (place, body) in &defined.tasks {
-        let task = plan(body, &defined, zone, from).map_err(|why| format!("{place}: {why}"))?;
-        if planned.iter().any(|known| known.name == task.name) {
-            return Err(format!("{place}: there is another task {}", task.name));
+    for task in &defined.tasks {
+        match plan(&task.body, &defined, zone, from) {
+            Ok(plan) => planned.push(plan),
+            Err(broken) => problems.extend(defined.told(task, &broken)),
         }
-        planned.push(task);
     }
-    if planned.is_empty() {
-        return Err("the files have no task".to_owned());
+    match (problems.as_slice(), planned.is_empty()) {
+        ([], true) => Err("the files have no task".to_owned()),
+        ([], false) => Ok(planned),
+        _ => Err(problems.join("\n")),
     }
-    Ok(planned)
 }
 
 fn plan(
@@ -34,7 +35,7 @@ fn plan(
     defined: &Definitions,
     zone: &str,
     from: Timestamp,
-) -> Result<Planned, String> {
+) -> Result<Planned, Vec<BodyProblem>> {
     let context = ReadContext {
         default_zone: zone,
         now: from,
@@ -44,15 +45,18 @@ fn plan(
         settled: Timestamp(0),
         calendars: None,
     };
-    let spec = spec::read(body, context).map_err(|problems| told(&problems))?;
+    let spec = spec::read(body, context)?;
     let TaskSpec { name, schedule, .. } = &spec;
     let known = |calendar: &String| {
-        let found = defined.calendars.get(calendar).map(Arc::clone);
-        found.ok_or_else(|| format!("/schedule/exclude: the files have no calendar {calendar}"))
+        let found = defined.calendar(calendar).map(Arc::clone);
+        found.ok_or_else(|| {
+            let message = format!("the files have no calendar {calendar}");
+            vec![broken("/schedule/exclude", ErrorCode::UnknownCalendar, message)]
+        })
     };
     let excluded: Vec<_> = schedule.exclude.iter().map(known).collect::<Result<_, _>>()?;
     let plan = Plan::excluding(schedule, name, zone, from, excluded);
-    let plan = plan.map_err(|error| error.to_string())?;
+    let plan = plan.map_err(|error| vec![broken("/schedule", error.code, error.to_string())])?;
     // The only tick of `immediate` is the start itself. An `at` that has passed is caught up.
     let begin = match schedule.rule {
         Rule::Immediate => from.minus(Millis(1)),
@@ -61,6 +65,10 @@ fn plan(
     };
     let max_ticks = if spec.one_shot { 1 } else { schedule.max_ticks.unwrap_or(u64::MAX) };
     Ok(Planned { name: name.clone(), plan, begin, max_ticks })
+}
+
+fn broken(pointer: &str, code: ErrorCode, message: String) -> BodyProblem {
+    BodyProblem { pointer: pointer.to_owned(), code, message }
 }
 
 #[cfg(test)]
@@ -93,14 +101,20 @@ mod tests {
         assert!(all[0].plan.excluded(from).is_some() && all[1].plan.excluded(from).is_none());
 
         for (text, wanted) in [
-            ("name: b\nschedule: {interval: 1h}\n", "another task b"),
-            ("name: d\nschedule: {cron: '61 * * * *'}\n", "/schedule/cron column 1: minute"),
-            ("name: d\nowner: n1\nschedule: {interval: 1h}\n", "/owner unknown field"),
-            ("name: d\nschedule: {cron: '1 * * * *', exclude: [x]}\n", "no calendar x"),
+            ("name: b\nschedule: {interval: 1h}\n", "task b is also defined at"),
+            (
+                "name: d\nschedule: {cron: '61 * * * *'}\n",
+                "e.yml:2: d: schedule.cron: column 1: minute",
+            ),
+            ("name: d\nowner: n1\nschedule: {interval: 1h}\n", "e.yml:2: d: owner: unknown field"),
+            (
+                "name: d\nschedule: {cron: '1 * * * *', exclude: [x]}\n",
+                "e.yml:2: d: schedule.exclude: the files have no calendar x",
+            ),
             ("task: []\ntasks: []\n", "task is unknown"),
             ("tasks: {}\n", "tasks must be a list"),
-            ("name: days\nrules: []\n", "another calendar days"),
-            ("calendars: [{name: x, rules: [{}]}]\n", "calendars, item 1: /rules/0"),
+            ("name: days\nrules: []\n", "calendar days is also defined at"),
+            ("calendars: [{name: x, rules: [{}]}]\n", "e.yml:1: x: rules.0: needs"),
         ] {
             write("e.yml", text);
             let error = load(&[folder.path().to_owned()], "UTC", from).err().unwrap();

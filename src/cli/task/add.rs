@@ -9,13 +9,14 @@ use super::name;
 use super::options::DefinitionArgs;
 use super::read::find;
 use crate::cli::context::CliContext;
+use crate::cli::diff;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, typed};
 use crate::cli::local::LocalClock;
 use crate::cli::words;
 use crate::client::{ClientError, path};
 use crate::domain::error_code::ErrorCode;
-use crate::dto::{ExecutionView, TaskBody, TaskChanged, TaskNow, TaskView};
+use crate::dto::{ChangeView, ExecutionView, TaskChanged, TaskNow, TaskView};
 
 /// Executions of a task that is replaced which are looked at.
 const LIVE: usize = 1_000;
@@ -149,23 +150,16 @@ impl Before {
             context.out.say(&format!("it was {state}; the pause is over"));
         }
         let (old, new) = (self.task.definition.body(), now.and_then(|now| now.definition.body()));
-        let changed = old.zip(new).map(|(old, new)| changed(old, new)).unwrap_or_default();
-        let differs = match changed.as_slice() {
+        let changes = old
+            .zip(new)
+            .map(|(old, new)| ChangeView::between(&fetch::value(old), &fetch::value(new)))
+            .unwrap_or_default();
+        let differs = match diff::fields(&changes).as_slice() {
             [] => String::new(),
             some => format!("; changed: {}", some.join(", ")),
         };
         context.out.say(&format!("its totals and history begin anew{differs}"));
     }
-}
-
-/// The settings that differ between two definitions.
-fn changed(old: &TaskBody, new: &TaskBody) -> Vec<String> {
-    let (Value::Object(old), Value::Object(new)) = (fetch::value(old), fetch::value(new)) else {
-        return Vec::new();
-    };
-    // Both have the same fields in the same order.
-    let pairs = old.into_iter().zip(new).filter(|((_, old), (_, new))| old != new);
-    pairs.map(|((key, _), _)| key).collect()
 }
 
 /// `hello: created, every 5s, next tick in 3 s (12:00:05)`

@@ -10,7 +10,7 @@ mod options;
 mod read;
 mod revisions;
 mod run;
-mod set;
+pub(super) mod set;
 mod stats;
 mod ticks;
 

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::name;
-use super::set::{EditedTask, UNCHANGED, line};
+use super::set::{EditedTask, UNCHANGED};
 use crate::cli::choose::TasksArgs;
 use crate::cli::context::CliContext;
+use crate::cli::diff;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, ReplyKind};
 use crate::cli::local::LocalClock;
@@ -79,7 +80,7 @@ fn describe(revision: &RevisionView, clock: &LocalClock) -> String {
     let changes = match &revision.changes {
         None => "  the oldest that is kept\n".to_owned(),
         Some(none) if none.is_empty() => format!("  {UNCHANGED}\n"),
-        Some(changes) => changes.iter().map(line).collect(),
+        Some(changes) => diff::lines(changes),
     };
     format!("revision {number}, {at}, by {by}{current}\n{changes}")
 }
@@ -106,7 +107,7 @@ pub async fn revert(args: &RevertArgs, context: &mut CliContext) -> CommandResul
     }
     if args.dry_run {
         let shown = json!({"task": name, "revision": to, "changes": changes});
-        let lines: String = changes.iter().map(line).collect();
+        let lines = diff::lines(&changes);
         context.out.one(&shown, |_clock| format!("{name}: would change\n{lines}"))?;
         return Ok(Exit::Ok);
     }

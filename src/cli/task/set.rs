@@ -8,6 +8,7 @@ use super::definition::FormerTask;
 use super::options::DefinitionArgs;
 use crate::cli::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
+use crate::cli::diff;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{TypedReply, typed};
 use crate::cli::local::LocalClock;
@@ -61,7 +62,10 @@ impl EditedTask {
     }
 
     /// The task of an answer.
-    fn of(name: &str, body: &Value, says: &TaskView) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// It is marked deleted, or this version cannot read its definition.
+    pub fn of(name: &str, body: &Value, says: &TaskView) -> Result<Self, Failure> {
         if says.state == "deleted" {
             let message = format!(
                 "task `{name}` is deleted; `punctual reuse {name}` brings it back (task_deleted)"
@@ -132,7 +136,7 @@ impl EditedTask {
         let changes = ChangeView::between(&self.definition, &spec::definition(&reply.body));
         let did = if changes.is_empty() { UNCHANGED } else { "changed" };
         let next = reply.says.task.kept().map(|task| words::next_tick(task, clock));
-        let lines = changes.iter().map(line).collect::<String>();
+        let lines = diff::lines(&changes);
         format!("{did}{}\n{lines}", next.unwrap_or_default()).trim_end().to_owned()
     }
 
@@ -149,12 +153,19 @@ impl EditedTask {
                 item.warnings = kept.map(|task| task.warnings.clone()).unwrap_or_default();
                 TaskOutcome { item, told: self.changes(&reply, clock) }
             }
-            Err(ClientError::Refused(mut refusal)) if refusal.status == 412 => {
-                refusal.detail = "it changed meanwhile, and was left as it is now".to_owned();
-                TaskOutcome::of(many::undone(&self.name, ClientError::Refused(refusal)))
-            }
-            Err(error) => TaskOutcome::of(many::undone(&self.name, error)),
+            Err(error) => TaskOutcome::of(unchanged(&self.name, error)),
         }
+    }
+}
+
+/// What became of a change that was bound to a revision and was not made.
+pub fn unchanged(name: &str, error: ClientError) -> ItemView {
+    match error {
+        ClientError::Refused(mut refusal) if refusal.status == 412 => {
+            refusal.detail = "it changed meanwhile, and was left as it is now".to_owned();
+            many::undone(name, ClientError::Refused(refusal))
+        }
+        error => many::undone(name, error),
     }
 }
 
@@ -188,12 +199,6 @@ impl TaskOutcome {
 
 /// Message if there are no differences.
 pub(super) const UNCHANGED: &str = "nothing changed";
-
-/// `  timeout: 0s → 1m`
-pub(super) fn line(change: &ChangeView) -> String {
-    let place = change.pointer.trim_start_matches('/').replace('/', ".");
-    format!("  {place}: {} → {}\n", words::value(&change.before), words::value(&change.after))
-}
 
 /// Changes some fields of tasks.
 pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {

@@ -20,6 +20,7 @@ use crate::cli::output::Output;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 
+mod apply;
 mod changing;
 mod editing;
 mod events;

@@ -2,9 +2,16 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{parse, read};
+use super::{DefinitionFile, parse as documents, read};
+
+/// The only document of a text.
+fn parse(text: &str, end: &str) -> Result<Value, String> {
+    let mut all = documents(text, end)?;
+    assert!(all.len() < 2, "{all:?}");
+    Ok(all.pop().unwrap_or_default())
+}
 
 #[test]
 fn three_languages_say_the_same() {
@@ -121,7 +128,6 @@ fn what_is_often_not_quoted_is_told_to_be() {
         ("schedule:\n  cron: * * * * *\n", "line 2", "/schedule/cron", "\"* * * * *\""),
         ("- name: a\n  cron: @daily\n", "line 2", "/0/cron", "in quotes: \"@daily\""),
         ("- @daily\n", "line 1", "/0", "in quotes: \"@daily\""),
-        ("name: a\n---\nname: b\n", "line 2", "", "into one list"),
     ] {
         let error = parse(text, "yaml").unwrap_err();
         assert!(error.starts_with(place), "{text}: {error}");
@@ -129,4 +135,61 @@ fn what_is_often_not_quoted_is_told_to_be() {
         let ends = pointer.is_empty() || error.ends_with(&format!(", at {pointer}"));
         assert!(ends, "{text}: {error}");
     }
+}
+
+/// Several documents are in the order of the file. Empty ones are none.
+#[test]
+fn a_file_may_have_several_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    std::fs::write(&path, "---\nname: a\n---\n# nothing\n---\n- name: b\n...\n").unwrap();
+    let file = DefinitionFile::read(&path).unwrap();
+    assert_eq!(file.documents, [json!({"name": "a"}), json!([{"name": "b"}])]);
+    let lines = file.lines();
+    assert_eq!(
+        (lines.of(0, "/name"), lines.of(1, ""), lines.of(1, "/0/x")),
+        (Some(2), Some(6), Some(6))
+    );
+    let error = read(&path).unwrap_err();
+    assert!(
+        error.ends_with("a.yaml: line 6: a second document begins; one is meant here"),
+        "{error}"
+    );
+    std::fs::write(&path, "# nothing\n").unwrap();
+    assert_eq!(read(&path), Ok(Value::Null));
+    assert_eq!(DefinitionFile::read(&path).unwrap().documents, Vec::<Value>::new());
+}
+
+#[test]
+fn every_language_tells_the_lines_of_its_values() {
+    let yaml = "# x\ntasks:\n  - name: a\n    schedule:\n      cron: x\n  -\n    name: b\n    \"a/b\": [1,\n      2]\n";
+    let json = "{\n\"tasks\": [\n{\"name\": \"a\",\n\"schedule\": {\n\"cron\": \"x\"}},\n\n\
+                {\"name\": \"b\",\n\"a/b\": [1,\n2]}]}";
+    let toml = "# x\n\n[[tasks]]\nname = 'a'\nschedule.cron = 'x'\n[[tasks]]\nname = 'b'\n\
+                'a/b' = [1,\n2]\n";
+    let folder = tempfile::tempdir().unwrap();
+    for (text, end, second) in [(yaml, "yaml", 7), (json, "json", 7), (toml, "toml", 6)] {
+        let path = folder.path().join(format!("a.{end}"));
+        std::fs::write(&path, text).unwrap();
+        let lines = DefinitionFile::read(&path).unwrap().lines();
+        for (pointer, line) in [
+            ("/tasks/0/name", if end == "toml" { 4 } else { 3 }),
+            ("/tasks/0/schedule/cron", 5),
+            ("/tasks/1", second),
+            ("/tasks/1/schedule/at", second),
+            ("/tasks/1/a~1b", 8),
+            ("/tasks/1/a~1b/1", 9),
+        ] {
+            assert_eq!(lines.of(0, pointer), Some(line), "{end} {pointer}");
+        }
+    }
+}
+
+/// A file of ten thousand definitions is larger than what the parser takes by default.
+#[test]
+fn long_files_are_read() {
+    let one = "- name: a\n  schedule: {cron: '* * * * *'}\n  labels: {a: b, c: d, e: f}\n  \
+               parameters: {a: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}\n";
+    let all = parse(&one.repeat(20_000), "yaml").unwrap();
+    assert_eq!(all.as_array().map(Vec::len), Some(20_000));
 }

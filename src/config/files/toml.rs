@@ -1,5 +1,7 @@
 //! Converts TOML to JSON values.
 
+use std::collections::BTreeMap;
+
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 use serde_json::{Map, Value};
@@ -16,6 +18,58 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     TomlReader { text }.table(table.get_ref(), "")
 }
 
+/// The line of each value, by document, of which there is one, and pointer.
+pub(super) fn lines(text: &str) -> BTreeMap<(usize, String), usize> {
+    let mut found = TomlLines {
+        ends: text.match_indices('\n').map(|(at, _)| at).collect(),
+        found: BTreeMap::from([((0, String::new()), 1)]),
+    };
+    if let Ok(table) = DeTable::parse(text) {
+        found.table(table.get_ref(), "");
+    }
+    found.found
+}
+
+struct TomlLines {
+    /// Where the lines end.
+    ends: Vec<usize>,
+    found: BTreeMap<(usize, String), usize>,
+}
+
+impl TomlLines {
+    fn add(&mut self, pointer: &str, start: usize) {
+        let line = 1 + self.ends.partition_point(|end| *end < start);
+        self.found.insert((0, pointer.to_owned()), line);
+    }
+
+    fn table(&mut self, table: &DeTable<'_>, pointer: &str) {
+        for (key, value) in table {
+            let below = below(pointer, key.get_ref());
+            self.add(&below, key.span().start);
+            self.value(value.get_ref(), &below);
+        }
+    }
+
+    fn value(&mut self, value: &DeValue<'_>, pointer: &str) {
+        match value {
+            DeValue::Table(table) => self.table(table, pointer),
+            DeValue::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    let below = format!("{pointer}/{at}");
+                    self.add(&below, item.span().start);
+                    self.value(item.get_ref(), &below);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The pointer of a key in a table.
+fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
 struct TomlReader<'t> {
     text: &'t str,
 }
@@ -25,7 +79,7 @@ impl TomlReader<'_> {
         let mut out = Map::new();
         for (key, value) in table {
             let key = key.get_ref();
-            let below = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+            let below = below(pointer, key);
             out.insert(key.to_string(), self.value(value, &below)?);
         }
         Ok(Value::Object(out))

@@ -4,6 +4,8 @@
 //! the underlying parser are checked first. They contain every scalar as written, with its
 //! position.
 
+use std::collections::BTreeMap;
+
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
@@ -13,21 +15,46 @@ use crate::domain::spec::number;
 /// Characters that start a special construct in an unquoted scalar.
 const INDICATORS: [char; 8] = ['*', '@', '&', '!', '%', '`', '|', '>'];
 
-/// Parses one document. Only `true` and `false` are booleans. Numbers with a leading zero or with
-/// underscores stay text, as written.
+/// Parses all documents but empty ones. Only `true` and `false` are booleans. Numbers with a leading
+/// zero or with underscores stay text, as written.
 ///
 /// # Errors
 /// The problem with line and column, and the JSON pointer if it is known.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
-    look_through(text)?;
+pub(super) fn parse(text: &str) -> Result<Vec<Value>, String> {
+    walk(text, refuse_rounded)?;
     let options = serde_saphyr::options! {
+        // The size of the file is limited. Aliases have limits of their own.
+        budget: serde_saphyr::budget! {
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_documents: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+        },
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())
 }
+
+/// The line of each value, by document and pointer. Of what cannot be parsed, those up to there.
+pub(super) fn lines(text: &str) -> BTreeMap<(usize, String), usize> {
+    let mut found = BTreeMap::new();
+    let _complete = walk(text, |node| {
+        let begins =
+            node.path.at_key() || !matches!(node.path.0.last(), Some(YamlLevel::Map { .. }));
+        if begins {
+            let line = node.span.start.line();
+            found.entry((node.document, node.path.pointer())).or_insert(line);
+        }
+        Ok(())
+    });
+    found
+}
+
+/// How a document without a value is written.
+const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 
 /// One level of the parser's position in the document.
 enum YamlLevel {
@@ -70,34 +97,54 @@ impl Path {
     }
 }
 
-/// Rejects values that the conversion would change, and gives advice on text that is often left
-/// unquoted by mistake.
-fn look_through(text: &str) -> Result<(), String> {
+/// A node of a document, or a key, as the parser comes to it.
+struct YamlNode<'n> {
+    /// The number of the document among those that are not empty.
+    document: usize,
+    path: &'n Path,
+    span: Span,
+    /// Set if it is a scalar that is written without quotes and tag.
+    plain: Option<&'n str>,
+}
+
+/// Shows all keys and values in order, and gives advice on text that is often left unquoted by
+/// mistake.
+fn walk(
+    text: &str,
+    mut see: impl FnMut(&YamlNode<'_>) -> Result<(), String>,
+) -> Result<(), String> {
     let mut path = Path::default();
-    let mut documents = 0;
+    let mut documents = 0_usize;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let (line, column) = (error.marker().line(), error.marker().col() + 1);
             let what = format!("{}{}", error.info(), advice(text, line));
             complaint(line, column, &path.pointer(), &what)
         })?;
+        let plain = match &event {
+            Event::Scalar(value, ScalarStyle::Plain, _, None) => Some(&**value),
+            _ => None,
+        };
+        if let (Event::Scalar(key, ..), true) = (&event, path.at_key()) {
+            path.name(key);
+        }
+        let node = matches!(
+            event,
+            Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
+        );
+        if node {
+            if path.0.is_empty() {
+                // The root. The conversion leaves empty documents out.
+                documents += usize::from(!plain.is_some_and(|text| NULLS.contains(&text)));
+            }
+            let document = documents.saturating_sub(1);
+            see(&YamlNode { document, path: &path, span, plain })?;
+        }
         match event {
-            Event::DocumentStart(..) => {
-                documents += 1;
-                if documents > 1 {
-                    let what = "a second document begins; put all of them into one list";
-                    return Err(refuse(span, &path, what));
-                }
-            }
-            Event::Scalar(value, style, _, tag) => {
-                if path.at_key() {
-                    path.name(&value);
-                } else if style == ScalarStyle::Plain && tag.is_none() && rounded(&value) {
-                    return Err(refuse(span, &path, &number::advice(&value)));
-                }
-                path.done();
-            }
-            Event::Alias(_) => path.done(),
+            Event::Scalar(..) | Event::Alias(_) => path.done(),
             Event::SequenceStart(..) => path.0.push(YamlLevel::List(0)),
             Event::MappingStart(..) => {
                 path.0.push(YamlLevel::Map { key: String::new(), at_key: true });
@@ -112,8 +159,15 @@ fn look_through(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn refuse(span: Span, path: &Path, what: &str) -> String {
-    complaint(span.start.line(), span.start.col() + 1, &path.pointer(), what)
+/// Rejects numbers that the conversion would change.
+fn refuse_rounded(node: &YamlNode<'_>) -> Result<(), String> {
+    match node.plain.filter(|value| !node.path.at_key() && rounded(value)) {
+        None => Ok(()),
+        Some(value) => {
+            let (line, column) = (node.span.start.line(), node.span.start.col() + 1);
+            Err(complaint(line, column, &node.path.pointer(), &number::advice(value)))
+        }
+    }
 }
 
 /// Whether a plain scalar is a number that the conversion would round.

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-const TO_TASKS: [&str; 16] = [
+const TO_TASKS: [&str; 17] = [
     "id",
     "revision",
     "incarnation",
@@ -17,6 +17,7 @@ const TO_TASKS: [&str; 16] = [
     "last_execution",
     "last_ended",
     "live",
+    "waits_for_executor",
     "totals",
     "created_at",
     "updated_at",
