@@ -87,7 +87,19 @@ fn text(text: &str) -> String {
     if plain && !WORDS.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
     }
-    Value::String(text.to_owned()).to_string()
+    // JSON escapes fewer characters than YAML demands.
+    let odd = |c: char| {
+        matches!(
+            c,
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
+    };
+    let quoted = Value::String(text.to_owned()).to_string();
+    let escaped = |c: char| match odd(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    quoted.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tells what became of each object.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,10 +48,8 @@ pub(super) fn print(
         let clock = context.out.clock();
         let lines: String = items.iter().map(|item| told(item, dry_run, clock)).collect();
         context.out.bytes(lines.as_bytes())?;
-        for item in items {
-            for warning in &item.warnings {
-                context.out.say(&format!("warning: {}: {}", item.name, warning.detail));
-            }
+        for warning in warnings(items) {
+            context.out.say(&warning);
         }
     } else {
         let each: Vec<Value> = items.iter().map(fetch::value).collect();
@@ -68,6 +68,21 @@ pub(super) fn print(
     let end = if dry_run { " (dry run: nothing was changed)" } else { "" };
     context.out.say(&format!("{all}{end}"));
     Ok(report.created + report.changed + report.removed > 0)
+}
+
+/// Each warning once, with the tasks that it is about.
+fn warnings(items: &[ApplyItem]) -> Vec<String> {
+    let mut about: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for item in items {
+        for warning in &item.warnings {
+            about.entry(&warning.detail).or_default().push(&item.name);
+        }
+    }
+    let line = |(detail, names): (&str, Vec<&str>)| match names.as_slice() {
+        [first, _, ..] => format!("warning: {} tasks ({first}, …): {detail}", names.len()),
+        one => format!("warning: {}: {detail}", one.concat()),
+    };
+    about.into_iter().map(line).collect()
 }
 
 /// The lines about one object.
