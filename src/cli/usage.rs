@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands of other programs, and the equivalent commands here.
-const KNOWN_ELSEWHERE: [(&str, &str); 23] = [
+const KNOWN_ELSEWHERE: [(&str, &str); 22] = [
     ("health", "status"),
     ("check", "status"),
     ("info", "cluster status"),
@@ -14,7 +14,6 @@ const KNOWN_ELSEWHERE: [(&str, &str); 23] = [
     ("members", "node list"),
     ("create", "add"),
     ("new", "add"),
-    ("apply", "add"),
     ("update", "set"),
     ("modify", "set"),
     ("change", "set"),

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 
-use super::{TaskBody, TaskRequest};
+use super::{CalendarBody, CalendarView, TaskBody, TaskRequest, TaskView};
 use crate::domain::error_code::ErrorCode;
-use crate::domain::spec::{ReadContext, read};
+use crate::domain::spec::{ReadContext, calendar_definition, definition, read};
 use crate::domain::time::{Millis, Timestamp};
 
 const READING: ReadContext<'_> = ReadContext {
@@ -112,4 +112,16 @@ fn the_published_flat_fields_are_read() {
             "{field}: {problems:?}"
         );
     }
+}
+
+/// What is sent back or exported is the definition, whatever an answer adds to it.
+#[test]
+fn an_answer_without_what_it_adds_is_a_definition() {
+    fn stripped<T: JsonSchema>(strip: impl Fn(&Value) -> Value) -> BTreeSet<String> {
+        let fields = published::<T>(&[]).into_iter().map(|field| (field, json!(1)));
+        let left = strip(&Value::Object(fields.collect()));
+        left.as_object().expect("an object").keys().cloned().collect()
+    }
+    assert_eq!(stripped::<TaskView>(definition), published::<TaskBody>(&[]));
+    assert_eq!(stripped::<CalendarView>(calendar_definition), published::<CalendarBody>(&[]));
 }

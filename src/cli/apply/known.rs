@@ -26,14 +26,14 @@ pub(super) struct KnownCluster {
     /// The zone of schedules without one.
     pub zone: String,
     /// Tasks by name, those marked deleted included.
-    pub tasks: BTreeMap<String, KnownTask>,
+    pub tasks: BTreeMap<String, ComparedTask>,
     pub calendars: BTreeMap<String, CalendarView>,
     /// The tasks that have the labels of the files, with their revisions.
     pub owned: BTreeMap<String, u64>,
 }
 
 /// A task of a cluster.
-pub(super) struct KnownTask {
+pub(super) struct ComparedTask {
     /// Its ticks that fired.
     pub fired: u64,
     /// Its definition, or why it cannot be changed.
@@ -63,7 +63,7 @@ impl KnownCluster {
             for query in [vec![], vec![("deleted", "true".to_owned())]] {
                 let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
                 let known = list.items.iter().zip(list.says);
-                tasks.extend(known.map(|(body, says)| KnownTask::of(body, &says)));
+                tasks.extend(known.map(|(body, says)| ComparedTask::of(body, &says)));
             }
             tasks
         };
@@ -77,7 +77,7 @@ impl KnownCluster {
     }
 }
 
-impl KnownTask {
+impl ComparedTask {
     fn of(body: &serde_json::Value, says: &TaskView) -> (String, Self) {
         let task = EditedTask::of(&says.id, body, says);
         (says.id.clone(), Self { fired: says.totals.fired, task })
@@ -99,7 +99,7 @@ async fn owned(
 async fn each(
     names: &[&str],
     context: &CliContext,
-) -> Result<BTreeMap<String, KnownTask>, Failure> {
+) -> Result<BTreeMap<String, ComparedTask>, Failure> {
     let (client, query) = (context.client()?, context.freshness());
     let query = &query;
     let answers = stream::iter(names).map(|name| {
@@ -112,7 +112,7 @@ async fn each(
         match answer {
             Ok(reply) => {
                 let says = typed::<TaskView>(&reply.body, Exit::NotAccepted)?;
-                tasks.extend([KnownTask::of(&reply.body, &says)]);
+                tasks.extend([ComparedTask::of(&reply.body, &says)]);
             }
             Err(ClientError::Refused(refusal))
                 if refusal.known() == Some(ErrorCode::TaskNotFound) => {}

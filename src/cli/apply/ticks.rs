@@ -8,7 +8,7 @@ use super::super::context::CliContext;
 use super::super::exit::{Exit, Failure};
 use super::super::fetch::typed;
 use super::compare::WantedTasks;
-use super::known::{KnownCluster, KnownTask};
+use super::known::{ComparedTask, KnownCluster};
 use super::{ApplyItem, ApplyResult, ObjectKind, TicksChange};
 use crate::client::path;
 use crate::config::Definitions;
@@ -65,7 +65,7 @@ pub(super) async fn add(
 /// The next ticks of a definition that is set now.
 fn foretell(
     spec: &TaskSpec,
-    former: &KnownTask,
+    former: &ComparedTask,
     files: &Definitions,
     known: &KnownCluster,
     now: Timestamp,

@@ -119,9 +119,8 @@ fn all_problems_of_all_files_are_told() {
     assert_eq!(
         folder.problems(),
         [
-            "a.yaml: line 3, column 9: while scanning an anchor or alias, did not find expected \
-             alphabetic or numeric character; text that begins with * must be in quotes: \"*/5 * * \
-             * *\", at /schedule/cron",
+            "a.yaml: line 3, column 9: while parsing node, found unknown anchor; text that begins \
+             with * must be in quotes: \"*/5 * * * *\", at /schedule/cron",
             "c.toml:3: days: rules.0: needs dates, yearly, weekdays or times: without any it would \
              be all of time",
             "d.json:1: tasks must be a list",
