@@ -55,8 +55,8 @@ mod tests {
     fn a_request_is_limited_in_number_and_size() {
         let (small, large) = (json!({"name": "a"}), json!({"payload": "x".repeat(1 << 20)}));
         assert_eq!(fitting(&vec![&small; ITEMS + 7]), ITEMS);
-        assert_eq!(fitting(&vec![&small; 3]), 3);
-        assert_eq!(fitting(&vec![&large; 9]), 3);
+        assert_eq!(fitting(&[&small; 3]), 3);
+        assert_eq!(fitting(&[&large; 9]), 3);
         let huge = json!("x".repeat(BYTES));
         assert_eq!(fitting(&[&huge, &huge]), 1);
     }
