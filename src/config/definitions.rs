@@ -98,12 +98,14 @@ impl Definitions {
     }
 
     /// The number of files that were read.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn file_count(&self) -> usize {
         self.files.len()
     }
 
     /// The calendar of this name.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn calendar(&self, name: &str) -> Option<&Arc<Calendar>> {
         self.calendars.iter().find(|one| one.name == name).map(|one| &one.body)
@@ -116,6 +118,7 @@ impl Definitions {
     }
 
     /// Broken rules of a definition: `tasks.yaml:12: backup: schedule.cron: …`.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn told<T>(&self, of: &Defined<T>, problems: &[BodyProblem]) -> Vec<String> {
         self.sentences(&of.place, &of.name, problems)

@@ -89,6 +89,7 @@ impl FileLines {
 ///
 /// # Errors
 /// A sentence with the file and the location.
+#[cfg(feature = "cli")]
 pub fn read(path: &Path) -> Result<Value, String> {
     let mut file = DefinitionFile::read(path)?;
     if file.documents.len() > 1 {
