@@ -34,7 +34,7 @@ pub enum ClusterCommand {
     /// Change the members of the cluster
     #[command(subcommand)]
     Members(MembersCommand),
-    /// Remove all tasks with their history, and free their names
+    /// Remove all tasks with their history, all deleted marks and all calendars
     CleanupAll {
         /// The name of the cluster, instead of a question for it
         #[arg(long, value_name = "NAME")]
@@ -87,7 +87,8 @@ async fn cleanup_all(cluster: Option<String>, context: &mut CliContext) -> Comma
         None => {
             let now = context.read::<ClusterView>(&path(["cluster"]), &[]).await?.says;
             let question = format!(
-                "remove all tasks of the cluster `{}` ({} now) with their history? type its name:",
+                "remove all tasks of the cluster `{}` ({} now) with their history, all deleted \
+                 marks and all calendars? type its name:",
                 now.name, now.tasks
             );
             let typed = context.out.ask(&question).ok_or_else(|| {
@@ -105,8 +106,8 @@ async fn cleanup_all(cluster: Option<String>, context: &mut CliContext) -> Comma
     let body = fetch::value(&CleanupAllRequest { cluster });
     let reply = ask::<TasksLeft>(&path(["admin", "cleanup-all"]), Some(&body), context).await?;
     context.out.one(&reply.body, |_clock| match reply.says.tasks {
-        0 => "all tasks were removed with their history; their names are free".to_owned(),
-        added => format!("all tasks were removed with their history; {added} were added since"),
+        0 => "all tasks and calendars were removed; their names are free".to_owned(),
+        added => format!("all tasks and calendars were removed; {added} tasks were added since"),
     })?;
     Ok(Exit::Ok)
 }

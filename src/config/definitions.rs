@@ -61,6 +61,13 @@ struct DefinedName {
     name: String,
 }
 
+/// What a list of definitions contains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DefinedKind {
+    Calendar,
+    Task,
+}
+
 /// The section of another program's configuration.
 #[derive(Deserialize)]
 struct SchedulerSection {
@@ -163,15 +170,16 @@ impl Definitions {
             problems.push(format!("{}: {message}", all.location(&at, below)));
         };
         let mut fields = match value {
-            Value::Array(items) => return self.items(&at, "", items, problems),
+            Value::Array(items) => return self.items(&at, "", items, None, problems),
             Value::Object(fields) => fields,
-            other => return self.one(at, other, problems),
+            other => return self.one(at, other, None, problems),
         };
         if ["tasks", "calendars"].iter().any(|key| fields.contains_key(*key)) {
-            for key in ["calendars", "tasks"] {
+            for (key, kind) in [("calendars", DefinedKind::Calendar), ("tasks", DefinedKind::Task)]
+            {
                 match fields.shift_remove(key) {
                     Some(Value::Array(items)) => {
-                        self.items(&at, &format!("/{key}"), items, problems);
+                        self.items(&at, &format!("/{key}"), items, Some(kind), problems);
                     }
                     Some(Value::Null) | None => {}
                     Some(_) => {
@@ -187,7 +195,7 @@ impl Definitions {
         } else if fields.get("items").is_some_and(Value::is_array) {
             // A list in the form of a node's response.
             let Some(Value::Array(items)) = fields.shift_remove("items") else { return };
-            self.items(&at, "/items", items, problems);
+            self.items(&at, "/items", items, None, problems);
         } else if is_section(&fields) {
             let section = fields.shift_remove("scheduler").unwrap_or_default();
             match SchedulerSection::deserialize(section) {
@@ -199,12 +207,12 @@ impl Definitions {
                         .to_owned(),
                 ),
                 Ok(SchedulerSection { jobs, .. }) => {
-                    self.items(&at, "/scheduler/jobs", jobs, problems);
+                    self.items(&at, "/scheduler/jobs", jobs, Some(DefinedKind::Task), problems);
                 }
                 Err(error) => refuse(self, "/scheduler", format!("scheduler: {error}")),
             }
         } else {
-            self.one(at, Value::Object(fields), problems);
+            self.one(at, Value::Object(fields), None, problems);
         }
     }
 
@@ -213,17 +221,29 @@ impl Definitions {
         at: &DefinedPlace,
         below: &str,
         items: Vec<Value>,
+        kind: Option<DefinedKind>,
         problems: &mut Vec<String>,
     ) {
         for (index, item) in items.into_iter().enumerate() {
             let pointer = format!("{}{below}/{index}", at.pointer);
-            self.one(DefinedPlace { pointer, ..at.clone() }, item, problems);
+            self.one(DefinedPlace { pointer, ..at.clone() }, item, kind, problems);
         }
     }
 
-    fn one(&mut self, place: DefinedPlace, body: Value, problems: &mut Vec<String>) {
+    /// Adds one definition. Without a kind, it is a calendar if it has rules.
+    fn one(
+        &mut self,
+        place: DefinedPlace,
+        body: Value,
+        kind: Option<DefinedKind>,
+        problems: &mut Vec<String>,
+    ) {
         let DefinedName { name } = DefinedName::deserialize(&body).unwrap_or_default();
-        if body.get("rules").is_none() {
+        let calendar = match kind {
+            Some(kind) => kind == DefinedKind::Calendar,
+            None => body.get("rules").is_some(),
+        };
+        if !calendar {
             let body = spec::definition(&body);
             self.tasks.push(Defined { name, body, place });
             return;

@@ -24,12 +24,14 @@ pub enum EventsAfter {
     Events {
         /// Empty: nothing has happened since.
         events: Vec<Event>,
-        /// The id for the next request: the last of these events, or the id of this request.
+        /// The id for the next request: the last of these events, or, if there are no more, the event
+        /// counter of the state. It is ahead of the newest event by the commands without events, which
+        /// a replica that begins with this state does not know.
         next: EventId,
     },
     /// Some of the following events are not kept here.
     Reset {
-        /// The id for the next request, after the state has been read: the newest event.
+        /// The id for the next request, after the state has been read: its event counter.
         next: EventId,
     },
     /// The id is newer than the state applied here.
@@ -81,11 +83,12 @@ impl EventRing {
             return EventsAfter::Ahead;
         }
         if id < self.begin {
-            return EventsAfter::Reset { next: self.newest() };
+            return EventsAfter::Reset { next: self.end };
         }
         let from = self.events.partition_point(|event| event.id <= id);
         let events: Vec<Event> = self.events.iter().skip(from).take(limit).cloned().collect();
-        let next = events.last().map_or(id, |last| last.id);
+        let last = events.last().filter(|_| events.len() == limit);
+        let next = last.map_or(self.end, |last| last.id);
         EventsAfter::Events { events, next }
     }
 
@@ -101,16 +104,16 @@ impl EventRing {
     }
 
     /// The newest event. If none is kept, the start of the ring.
-    pub fn newest(&self) -> EventId {
+    fn newest(&self) -> EventId {
         self.events.back().map_or(self.begin, |newest| newest.id)
     }
 }
 
 impl Replica {
-    /// The newest event. A new reader continues from it.
+    /// The event counter of the applied state. A new reader continues from it.
     #[must_use]
     pub fn newest_event(&self) -> EventId {
-        self.ring.lock().newest()
+        self.ring.lock().end
     }
 
     /// The events after an event, at most `limit`, if all of them are kept here.

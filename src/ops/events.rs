@@ -99,8 +99,8 @@ pub(crate) enum EventNews {
 pub(crate) struct EventFollower {
     context: Arc<Context>,
     filter: EventFilter,
-    /// Whether it goes on when it was told everything.
-    follow: bool,
+    /// It ends after this event. None: it goes on.
+    until: Option<EventId>,
     /// It has been told all that it wants up to this event.
     last: EventId,
     ready: VecDeque<Event>,
@@ -125,6 +125,7 @@ pub(crate) async fn read(
     let mut leader = consensus.leader();
     leader.mark_unchanged();
     let replica = consensus.replica();
+    let newest_now = replica.newest_event();
     let (last, ready) = match start {
         EventStart::Now => (replica.newest_event(), VecDeque::new()),
         EventStart::Last(count) => newest(replica, &filter, count),
@@ -139,7 +140,8 @@ pub(crate) async fn read(
     };
     let place_due = Instant::now();
     let context = Arc::clone(context);
-    Ok(EventFollower { context, filter, follow, last, ready, place_due, leader, _place: place })
+    let until = (!follow).then(|| last.max(newest_now));
+    Ok(EventFollower { context, filter, until, last, ready, place_due, leader, _place: place })
 }
 
 /// The newest of the events that a reader wants, at most `count`, and the newest of all.
@@ -174,6 +176,9 @@ impl EventFollower {
             if let Some(event) = self.ready.pop_front() {
                 return Some(EventNews::Event(Box::new(view(&event))));
             }
+            if self.until.is_some_and(|until| self.last >= until) {
+                return None;
+            }
             if self.place_due <= Instant::now() {
                 self.place_due = Instant::now() + PLACE_EVERY;
                 return Some(EventNews::Place(self.last));
@@ -191,7 +196,7 @@ impl EventFollower {
                     // Who wants few events reads many without a pause.
                     tokio::task::yield_now().await;
                 }
-                EventsAfter::Events { .. } if self.follow => self.wait(replica).await,
+                EventsAfter::Events { .. } if self.until.is_none() => self.wait(replica).await,
                 EventsAfter::Reset { next } => {
                     self.last = next;
                     return Some(EventNews::Event(Box::new(self.reset(next))));

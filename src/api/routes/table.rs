@@ -372,7 +372,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Put, "/api/v1/scheduler/strategy", "putStrategy", "How the tasks that name no strategy are given to nodes.", || put(cluster::put_strategy))
         .role(AccessRole::Admin).takes(of::<StrategyRequest>).gives(&[(200, json(of::<StrategyView>))])
         .refuses(&[Code::MissingField, Code::InvalidValue, Code::NotSupported]),
-    route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks.", || post(cluster::cleanup_all))
+    route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks, deleted marks and calendars.", || post(cluster::cleanup_all))
         .role(AccessRole::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
         .refuses(&[Code::WrongClusterName, Code::MissingField]),
 

@@ -92,7 +92,9 @@ async fn owned(
     let label = |(key, value): &(String, String)| ("label", format!("{key}={value}"));
     let query: Vec<_> = labels.iter().map(label).collect();
     let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
-    Ok(list.says.into_iter().map(|task| (task.id, task.revision)).collect())
+    // What nodes read from files of their own is not removed.
+    let owned = list.says.into_iter().filter(|task| task.origin != "static");
+    Ok(owned.map(|task| (task.id, task.revision)).collect())
 }
 
 /// The tasks of these names, as far as there are any.

@@ -156,7 +156,7 @@ pub async fn run(args: &ApplyArgs, context: &mut CliContext) -> CommandResult {
     }
     let known = known?;
     if args.prune {
-        items.extend(prune::removals(&wanted, &known));
+        items.extend(prune::removals(&files, &wanted, &known));
     }
     ticks::add(&mut items, &wanted, &files, &known, context).await?;
     let removed = items.iter().filter(|item| item.result == ApplyResult::Removed);

@@ -36,9 +36,13 @@ pub(super) fn unlabelled(
     problems
 }
 
-/// The tasks of the set that the files do not have, and the calendars that only tasks of the files
+/// The tasks of the set that the files do not have, and the calendars, not of the files, that only tasks of the files
 /// excluded, none of which does any longer. A calendar that a deleted task excludes is kept with it.
-pub(super) fn removals(wanted: &WantedTasks, known: &KnownCluster) -> Vec<ApplyItem> {
+pub(super) fn removals(
+    files: &Definitions,
+    wanted: &WantedTasks,
+    known: &KnownCluster,
+) -> Vec<ApplyItem> {
     let gone = known.owned.iter().filter(|(name, _)| !wanted.contains_key(*name));
     let mut items: Vec<ApplyItem> = gone
         .map(|(name, revision)| ApplyItem {
@@ -54,7 +58,8 @@ pub(super) fn removals(wanted: &WantedTasks, known: &KnownCluster) -> Vec<ApplyI
         };
         let users = wanted.keys().map(String::as_str).filter(excluded).count() as u64;
         let used = wanted.values().any(|spec| spec.schedule.exclude.contains(name));
-        users > 0 && users == calendar.task_count && !used && calendar.origin != "static"
+        let free = users > 0 && users == calendar.task_count && !used;
+        free && files.calendar(name).is_none() && calendar.origin != "static"
     });
     items.extend(unused.map(|calendar| ApplyItem {
         revision: calendar.revision,

@@ -18,6 +18,7 @@ use crate::dto::{ItemView, TaskChanged, WarningView};
 const AT_ONCE: usize = 8;
 
 /// Sends all changes. What is not done is refused; once the cluster does not answer, so is the rest.
+/// Nothing is removed if anything before was refused: a task may have been renamed.
 ///
 /// # Errors
 /// No client can be made.
@@ -35,9 +36,17 @@ pub(super) async fn carry_out(
         (ObjectKind::Task, ApplyResult::Removed),
         (ObjectKind::Calendar, ApplyResult::Removed),
     ] {
+        let incomplete = items.iter().any(|item| item.result == ApplyResult::Refused);
         let mut all: Vec<&mut ApplyItem> =
             items.iter_mut().filter(|item| item.is(kind, result)).collect();
         let mut due = all.as_mut_slice();
+        if result == ApplyResult::Removed && incomplete {
+            for item in std::mem::take(&mut due) {
+                let why = "not removed, because something else was refused".to_owned();
+                let why = many::unsent(&item.name, Exit::NotAccepted, why);
+                item.refuse(why);
+            }
+        }
         while !due.is_empty() && answers {
             let created = (kind, result) == (ObjectKind::Task, ApplyResult::Created);
             let most = if created { batch::fitting(&bodies(due)) } else { AT_ONCE };

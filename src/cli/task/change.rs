@@ -21,6 +21,8 @@ const REMOVED: &str = "removed with its history; the name is free";
 const CANCELLED: &str = "cancelled; no tick fires until it is resumed";
 /// Message for a task that was marked deleted.
 const DELETED: &str = "deleted; no tick fires any more";
+/// Message for a name that was marked deleted, with or without a task.
+const MARKED: &str = "marked deleted; no task can be created under the name until it is reused";
 
 /// Options of `pause`.
 #[derive(Debug, Args)]
@@ -229,13 +231,14 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
     ];
     let query: Vec<(&str, String)> =
         asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
-    let (said, done, verb) = match args.cleanup {
-        true => (REMOVED, "removed", "remove"),
-        false => (DELETED, "deleted", "delete"),
+    let (said, done, verb) = match (args.cleanup, args.tombstone) {
+        (true, _) => (REMOVED, "removed", "remove"),
+        (false, true) => (MARKED, "marked deleted", "mark deleted"),
+        (false, false) => (DELETED, "deleted", "delete"),
     };
     let names = match args.tasks.choose(LookAmong::Present, context).await? {
         Chosen::Many(names) => names,
-        Chosen::One(name) => return delete_one(&name, &args, &query, context).await,
+        Chosen::One(name) => return delete_one(&name, &args, &query, said, context).await,
     };
     confirm_many(verb, "tasks", &names, args.yes, context)?;
     let items = if args.wait {
@@ -255,6 +258,7 @@ async fn delete_one(
     name: &str,
     args: &DeleteArgs,
     query: &[(&str, String)],
+    said: &str,
     context: &mut CliContext,
 ) -> CommandResult {
     if args.cleanup && !args.yes {
@@ -267,9 +271,8 @@ async fn delete_one(
     }
     let path = path(["tasks", name]);
     let reply = context.send::<TaskChanged>(Method::DELETE, &path, query, None).await?;
-    let said = if args.cleanup { REMOVED } else { DELETED };
     context.out.one(&reply.body, |_clock| format!("{name}: {said}"))?;
-    if !args.cleanup && context.out.for_people() {
+    if said == DELETED && context.out.for_people() {
         context.out.say(&format!(
             "its name and history stay: `punctual reuse {name}` brings the task back, \
              `punctual cleanup {name}` removes them"

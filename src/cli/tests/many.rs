@@ -236,12 +236,12 @@ async fn a_name_is_marked_without_a_task_and_all_tasks_are_removed() {
     assert!(unasked.talk.contains("add --cluster NAME"), "{}", unasked.talk);
     let no = answered(&line, &answers, "yes\n").await;
     assert_eq!((no.exit, no.asked.len()), (Exit::No, 1), "{}", no.talk);
-    let question =
-        "remove all tasks of the cluster `punctual` (1 now) with their history? type its name:";
+    let question = "remove all tasks of the cluster `punctual` (1 now) with their history, all deleted \
+         marks and all calendars? type its name:";
     assert!(no.talk.starts_with(question), "{}", no.talk);
     let yes = answered(&line, &answers, "punctual\n").await;
     assert_eq!((yes.exit, yes.asked[1].as_str()), (Exit::Ok, sent), "{}", yes.talk);
-    assert!(yes.data.starts_with("all tasks were removed"), "{}", yes.data);
+    assert!(yes.data.starts_with("all tasks and calendars were removed"), "{}", yes.data);
     let named = ran(&["cluster", "cleanup-all", "--cluster", "punctual"], &answers).await;
     assert_eq!((named.exit, named.asked), (Exit::Ok, vec![sent.to_owned()]));
 }
