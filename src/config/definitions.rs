@@ -6,8 +6,8 @@
 //! of a program whose tasks are under `scheduler.jobs`; the rest of it is passed over.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,9 +89,9 @@ impl Definitions {
     #[must_use]
     pub fn look(paths: &[PathBuf]) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         for path in paths {
-            list(path, DEPTH_MAX, &mut found, &mut problems);
+            list(path, DEPTH_MAX, &mut seen, &mut found, &mut problems);
         }
         let mut all = Self::default();
         for path in &found {
@@ -279,8 +279,18 @@ fn is_section(fields: &Map<String, Value>) -> bool {
     fields.get("scheduler").and_then(Value::as_object).is_some_and(|own| own.contains_key("jobs"))
 }
 
-/// The files of a folder and its subfolders, sorted by name, or the single file.
-fn list(path: &Path, depth: usize, found: &mut Vec<PathBuf>, problems: &mut Vec<String>) {
+/// The files of a folder and its subfolders, sorted by name, or the single file. What several links
+/// name is read once.
+fn list(
+    path: &Path,
+    depth: usize,
+    seen: &mut BTreeSet<PathBuf>,
+    found: &mut Vec<PathBuf>,
+    problems: &mut Vec<String>,
+) {
+    if path.canonicalize().is_ok_and(|real| !seen.insert(real)) {
+        return;
+    }
     if !path.is_dir() {
         found.push(path.to_owned());
         return;
@@ -300,7 +310,7 @@ fn list(path: &Path, depth: usize, found: &mut Vec<PathBuf>, problems: &mut Vec<
         // Files with a leading dot are editor files or parts of atomically updated volumes.
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if !hidden && (path.is_dir() || files::is_one(&path)) {
-            list(&path, depth - 1, found, problems);
+            list(&path, depth - 1, seen, found, problems);
         }
     }
 }

@@ -170,7 +170,7 @@ mod tests {
         assert!(!ring.has_after(EventId(10)));
         ring.add([event(12), event(13)].into_iter(), 14);
         ring.add([event(16)].into_iter(), 17);
-        assert_eq!(ids(ring.after(EventId(10), 9)), (vec![12, 13, 16], 16));
+        assert_eq!(ids(ring.after(EventId(10), 9)), (vec![12, 13, 16], 17));
         assert_eq!(ids(ring.after(EventId(10), 2)), (vec![12, 13], 13));
         for (before, limit, wanted) in
             [(17, 2, vec![13, 16]), (16, 9, vec![12, 13]), (13, 1, vec![12]), (12, 9, vec![])]
@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(found, wanted, "before {before}");
         }
         // Each value of the counter is the position after the events before it.
-        assert_eq!(ids(ring.after(EventId(15), 9)), (vec![16], 16));
+        assert_eq!(ids(ring.after(EventId(15), 9)), (vec![16], 17));
         assert_eq!(ids(ring.after(EventId(17), 9)), (vec![], 17));
         assert!(ring.has_after(EventId(15)) && !ring.has_after(EventId(16)));
     }
@@ -199,8 +199,8 @@ mod tests {
         let mut ring = EventRing::new(10, 3);
         ring.add((11..15).map(event), 15);
         assert_eq!(ring.events.len(), 3);
-        assert_eq!(ring.after(EventId(10), 9), EventsAfter::Reset { next: EventId(14) });
-        assert_eq!(ids(ring.after(EventId(11), 9)), (vec![12, 13, 14], 14));
+        assert_eq!(ring.after(EventId(10), 9), EventsAfter::Reset { next: EventId(15) });
+        assert_eq!(ids(ring.after(EventId(11), 9)), (vec![12, 13, 14], 15));
         assert!(ring.has_after(EventId(10)));
     }
 
@@ -213,6 +213,9 @@ mod tests {
         assert!(ring.has_after(EventId(14)));
         assert_eq!(ids(ring.after(EventId(40), 9)), (vec![], 40));
         ring.add([event(42)].into_iter(), 43);
-        assert_eq!(ids(ring.after(EventId(40), 9)), (vec![42], 42));
+        assert_eq!(ids(ring.after(EventId(40), 9)), (vec![42], 43));
+        // Who was told everything misses nothing where a checkpoint of this state is the beginning.
+        ring.replace(43);
+        assert_eq!(ids(ring.after(EventId(43), 9)), (vec![], 43));
     }
 }

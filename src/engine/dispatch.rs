@@ -350,7 +350,8 @@ impl Dispatch {
         }
         // A newer grant has an ask of its own, and a hint that is still to come.
         let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
-        if found.trigger == Trigger::Claim {
+        // A successor may be granted: if this one began as well, both would start.
+        if found.trigger == Trigger::Claim || self.waiting.gave_up(task, execution, fence) {
             return;
         }
         let replayed = bug!("replay-starts-work") && view.session.is_none();
@@ -358,7 +359,7 @@ impl Dispatch {
             GrantVerdict::Carry(asked) => asked,
             GrantVerdict::Forgotten if replayed => view.boot,
             GrantVerdict::Forgotten => return self.ask_again(grant, view, todo),
-            GrantVerdict::Full => return todo.push(DispatchDo::GiveBack(grant)),
+            GrantVerdict::Full => return self.give_back(grant, todo),
         };
         let asked = if bug!("ttl-from-apply") { view.boot } else { asked };
         self.attempts.insert(execution, fence);
@@ -370,11 +371,18 @@ impl Dispatch {
         let Some(session) = view.session else { return };
         let OfFence { task, execution, fence } = grant;
         let start = Start { task, execution, session, again: Some(fence) };
+        self.waiting.give_up(task, execution, fence);
         let attempt = view.execution(task, execution).and_then(|found| found.attempt.as_ref());
         let executor = attempt.and_then(|attempt| attempt.executor.as_ref()).map(|it| &it.id);
         if !self.ask(start, executor, view, todo) {
-            todo.push(DispatchDo::GiveBack(grant));
+            self.give_back(grant, todo);
         }
+    }
+
+    /// Gives a grant back for which there is no slot.
+    fn give_back(&mut self, grant: OfFence, todo: &mut Vec<DispatchDo>) {
+        self.waiting.give_up(grant.task, grant.execution, grant.fence);
+        todo.push(DispatchDo::GiveBack(grant));
     }
 
     fn stop(&self, execution: ExecutionId, todo: &mut Vec<DispatchDo>) {

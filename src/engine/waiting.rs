@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, TaskKey};
 use crate::domain::machine::WaitingExecution;
 use crate::domain::machine::record::{Execution, Status, Trigger};
 
@@ -66,7 +66,8 @@ pub(super) struct WaitingList {
     aside: BTreeMap<(TaskKey, ExecutionId), WaitingExecution>,
     /// Those whose request had no result. They are requested again after a while.
     refused: Vec<WaitingExecution>,
-    granted: BTreeSet<(TaskKey, ExecutionId)>,
+    /// With the newest grant that is not begun any more, because it was asked for again or given back.
+    granted: BTreeMap<(TaskKey, ExecutionId), Option<Fence>>,
 }
 
 impl WaitingList {
@@ -119,7 +120,18 @@ impl WaitingList {
 
     /// Records a grant to this session.
     pub fn grant(&mut self, task: TaskKey, execution: ExecutionId) {
-        self.granted.insert((task, execution));
+        self.granted.entry((task, execution)).or_default();
+    }
+
+    /// Records that a grant is not begun any more: this node asks for another one or gives it back.
+    pub fn give_up(&mut self, task: TaskKey, execution: ExecutionId, fence: Fence) {
+        let newest = self.granted.entry((task, execution)).or_default();
+        *newest = (*newest).max(Some(fence));
+    }
+
+    /// Whether a grant is not begun any more.
+    pub fn gave_up(&self, task: TaskKey, execution: ExecutionId, fence: Fence) -> bool {
+        self.granted.get(&(task, execution)).is_some_and(|newest| *newest >= Some(fence))
     }
 
     /// Records that an execution is no longer granted to this session. It may wait again.
@@ -129,12 +141,12 @@ impl WaitingList {
 
     /// The executions granted to this session.
     pub fn granted(&self) -> Vec<(TaskKey, ExecutionId)> {
-        self.granted.iter().copied().collect()
+        self.granted.keys().copied().collect()
     }
 
     /// Whether an execution was set aside or granted to this session.
     pub fn knows(&self, task: TaskKey, execution: ExecutionId) -> bool {
-        self.aside.contains_key(&(task, execution)) || self.granted.contains(&(task, execution))
+        self.aside.contains_key(&(task, execution)) || self.granted.contains_key(&(task, execution))
     }
 
     /// Whether an execution of a task was set aside.

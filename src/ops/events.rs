@@ -176,12 +176,12 @@ impl EventFollower {
             if let Some(event) = self.ready.pop_front() {
                 return Some(EventNews::Event(Box::new(view(&event))));
             }
-            if self.until.is_some_and(|until| self.last >= until) {
-                return None;
-            }
             if self.place_due <= Instant::now() {
                 self.place_due = Instant::now() + PLACE_EVERY;
                 return Some(EventNews::Place(self.last));
+            }
+            if self.until.is_some_and(|until| self.last >= until) {
+                return None;
             }
             if self.leader.has_changed().ok()? {
                 let leader = *self.leader.borrow_and_update();

@@ -169,7 +169,8 @@ async fn every_kind_of_event_is_told_with_what_changed() {
     let executors =
         ["online", "removed"].map(|status| json!({"executor": "e-1", "status": status}));
     assert_eq!(objects("executor.changed"), executors);
-    let scheduler = [true, false, true].map(|started| json!({"started": started}));
+    let scheduler =
+        [true, false, true].map(|started| json!({"started": started, "strategy": "consistent"}));
     assert_eq!(objects("scheduler.changed"), scheduler);
     let node = |node: &str, state: &str, intent: &str| json!({"node": node, "state": state, "intent": intent});
     assert!(objects("node.changed").contains(&node("n1", "working", "draining")));

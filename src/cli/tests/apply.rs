@@ -309,15 +309,30 @@ async fn what_is_exported_applies_to_an_empty_cluster_and_exports_the_same() {
     // Without its exclusion the calendar goes as well; a task that is not in the file is deleted.
     let fewer = "name: a\nlabels: {app: x}\nschedule: {cron: '0 0 1 1 *'}\naction: {shell: {argv: \
                  ['true']}}\n";
-    file.write(fewer);
     let path = file.path();
     let line = ["apply", "-f", &path, "--prune", "--label", "app=x", "--yes"];
+    // One that the files have stays, whether or not a task excludes it.
+    file.write(&format!("{fewer}---\nname: nights\nrules: [{{times: ['22:00/05:00']}}]\n"));
+    let (exit, data, talk) = rig.ran(&[&line[..], &["--dry-run"]].concat()).await;
+    assert_eq!(exit, Exit::Ok, "{talk}{data}");
+    assert!(
+        data.contains("calendar nights: changed") && !data.contains("nights: removed"),
+        "{data}"
+    );
+    file.write(fewer);
     let (exit, data, talk) = rig.ran(&line).await;
     assert_eq!(exit, Exit::Ok, "{talk}{data}");
     assert!(data.contains("\nb: removed\ncalendar nights: removed\n"), "{data}");
     let (exit, data, _) = rig.ran(&["apply", "-f", &exported.path()]).await;
     assert_eq!(exit, Exit::Conflict);
     assert!(data.contains("b: refused: ") && data.contains("punctual reuse b"), "{data}");
+
+    // Nothing is removed if what takes its place is refused.
+    file.write(&fewer.replace("name: a", "name: b"));
+    let (exit, data, _) = rig.ran(&line).await;
+    assert_eq!(exit, Exit::Conflict);
+    assert!(data.contains("a: refused: not removed, because something else"), "{data}");
+    assert_eq!(rig.ran(&["export", "a"]).await.0, Exit::Ok);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,3 +132,29 @@ fn all_problems_of_all_files_are_told() {
     let missing = Definitions::load(&["/does/not/exist.yaml".into(), "/nor/this.yaml".into()]);
     assert_eq!(missing.unwrap_err().len(), 2);
 }
+
+/// What a list is called decides what its items are.
+#[test]
+fn a_list_tells_the_kind_of_its_items() {
+    let folder = DefinitionFolder::new(&[
+        ("a.yaml", "calendars:\n- name: days\n  yearly: ['12-24']\n"),
+        ("b.yaml", "tasks:\n- name: t\n  rules: []\n"),
+    ]);
+    let (all, problems) = Definitions::look(&[folder.path()]);
+    assert_eq!((all.tasks.len(), all.tasks[0].name.as_str()), (1, "t"));
+    let about = |field: &str| problems.iter().any(|problem| problem.contains(field));
+    assert!(about("days: rules: ") && about("days: yearly: "), "{problems:?}");
+}
+
+/// A link to a folder above, and a second name of a file, add nothing.
+#[cfg(unix)]
+#[test]
+fn a_file_is_read_once() {
+    let folder = DefinitionFolder::new(&[("a.yaml", "name: x\nschedule: {cron: '0 * * * *'}\n")]);
+    let path = folder.path();
+    std::os::unix::fs::symlink(&path, path.join("loop")).unwrap();
+    std::os::unix::fs::symlink(path.join("a.yaml"), path.join("b.yaml")).unwrap();
+    let again = [path.clone(), path.join("a.yaml")];
+    let all = Definitions::load(&again).unwrap();
+    assert_eq!((all.tasks.len(), all.file_count()), (1, 1));
+}

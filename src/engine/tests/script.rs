@@ -28,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 55);
+    stories::play::<EngineWorld>("engine/testscripts", 56);
 }
 
 fn duration(text: &str) -> Millis {
@@ -69,6 +69,11 @@ impl StoryWorld for EngineWorld {
                 self.apply_proposed(line.word(1), behind);
             }
             "gap" => self.gap = true,
+            "late" => self.late = Some(Vec::new()),
+            "told" => {
+                let late = self.late.take().expect("hints are kept back");
+                self.hints(late);
+            }
             "replaced" => {
                 self.gap = false;
                 self.sweep();

@@ -64,6 +64,8 @@ pub(super) struct EngineWorld {
     pub members: Vec<u64>,
     /// Whether hints of what is applied are lost.
     pub gap: bool,
+    /// Hints that are kept back, while they are.
+    pub late: Option<Vec<Hint>>,
     pub told: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ impl Default for EngineWorld {
             sure: true,
             members: Vec::new(),
             gap: false,
+            late: None,
             told: Vec::new(),
         };
         let genesis = Genesis {
@@ -124,8 +127,10 @@ impl EngineWorld {
         stamp: Timestamp,
     ) -> Result<Answer, &'static str> {
         let (response, hints) = self.entry(command, stamp);
-        if !self.gap {
-            self.hints(hints);
+        match &mut self.late {
+            _ if self.gap => {}
+            Some(late) => late.extend(hints),
+            None => self.hints(hints),
         }
         response.map_err(|refusal| refusal.code().as_str())
     }
@@ -161,7 +166,7 @@ impl EngineWorld {
         }
     }
 
-    fn hints(&mut self, hints: Vec<Hint>) {
+    pub fn hints(&mut self, hints: Vec<Hint>) {
         let (mut members, mut executors) = (false, false);
         for hint in hints {
             match hint {

@@ -120,7 +120,7 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         self.change_node(cx, body.node, effects, |node| {
-            node.intent = next_intent(node.intent, body.intent)?;
+            node.intent = next_intent(node, body.intent)?;
             Ok(())
         })
     }
@@ -258,10 +258,14 @@ impl State {
 ///
 /// `leaving` lasts until the next boot, so it does not replace an intent that outlives boots: a node
 /// that is drained or removed owns nothing and has nothing to give away. A process that ends takes
-/// no tasks again, and a removal goes on to its end.
-const fn next_intent(now: Intent, wish: Intent) -> Result<Intent, Refusal> {
-    match (now, wish) {
-        (Intent::Draining | Intent::Removing, Intent::Leaving) => Ok(now),
+/// no tasks again, and can be drained for its next boot when it has ended: before that, the end of the
+/// drain would also end the leaving. A removal goes on to its end.
+fn next_intent(node: &NodeRecord, wish: Intent) -> Result<Intent, Refusal> {
+    match (node.intent, wish) {
+        (now @ (Intent::Draining | Intent::Removing), Intent::Leaving) => Ok(now),
+        (Intent::Leaving, Intent::Draining) if node.liveness != Liveness::Down => {
+            Err(Refusal::NodeLeaving)
+        }
         (Intent::Leaving, Intent::None) | (Intent::Removing, Intent::None | Intent::Draining) => {
             Err(Refusal::NodeLeaving)
         }
