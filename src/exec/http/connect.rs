@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
-use url::Url;
+use url::{Origin, Url};
 
 use super::guard::{AddressError, AddressGuard, bare};
 use crate::exec::shortage::is_shortage;
@@ -36,7 +36,11 @@ trait HttpStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> HttpStream for S {}
 
 /// A connection on which nothing of a request was sent yet.
-pub(in crate::exec) struct HttpConnection(Box<dyn HttpStream>);
+pub(in crate::exec) struct HttpConnection {
+    stream: Box<dyn HttpStream>,
+    /// The scheme, host and port that it leads to.
+    origin: Origin,
+}
 
 /// The reason why there is no connection.
 #[derive(Debug)]
@@ -48,17 +52,23 @@ pub(in crate::exec) enum ConnectError {
 }
 
 impl HttpConnection {
+    /// Whether a request to this URL may use it. A further grant of an attempt may be for another
+    /// executor.
+    pub(in crate::exec) fn leads_to(&self, url: &Url) -> bool {
+        self.origin == url.origin()
+    }
+
     /// Whether the other end still waits for the request; what it closed or spoke on is of no use.
     pub(in crate::exec) fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
         let mut room = ReadBuf::new(&mut byte);
         let mut context = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.0).poll_read(&mut context, &mut room).is_pending()
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut room).is_pending()
     }
 
     /// The stream itself.
     pub(super) fn into_stream(self) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
-        self.0
+        self.stream
     }
 }
 
@@ -88,7 +98,7 @@ impl HttpConnector {
             })?;
         let stream = reach(addresses).await.map_err(|error| not_connected(&error))?;
         if url.scheme() == "http" {
-            return Ok(HttpConnection(Box::new(stream)));
+            return Ok(HttpConnection { stream: Box::new(stream), origin: url.origin() });
         }
         let name = ServerName::try_from(bare(host).to_owned())
             .map_err(|_error| failed("the URL's host is no name that TLS knows"))?;
@@ -98,7 +108,7 @@ impl HttpConnector {
         });
         let tls = tls.await.map_err(ConnectError::Failed)?;
         let stream = tls.connect(name, stream).await.map_err(|error| not_connected(&error))?;
-        Ok(HttpConnection(Box::new(stream)))
+        Ok(HttpConnection { stream: Box::new(stream), origin: url.origin() })
     }
 }
 

@@ -104,7 +104,8 @@ impl HttpRunner {
         let mut stop = control.stop;
         let (url, request) = prepare(action, attempt).map_err(AttemptOutcome::failed)?;
         let time_out = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
-        let held = ready.connection.take().and_then(|mut held| held.is_quiet().then_some(held));
+        let held = ready.connection.take().filter(|held| held.leads_to(&url));
+        let held = held.and_then(|mut held| held.is_quiet().then_some(held));
         let connection = match held {
             Some(held) => held,
             None => tokio::select! {

@@ -124,6 +124,25 @@ async fn a_held_connection_that_was_closed_is_made_anew() {
     assert_eq!(seen.lock().len(), 1);
 }
 
+/// A further grant of an attempt may be for another executor.
+#[tokio::test]
+async fn a_held_connection_to_another_server_is_not_used() {
+    let (address, seen) = serve().await;
+    let bench = TestExec::new();
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", other.local_addr().unwrap())).unwrap();
+    let mut held = bench.exec.http.connector.connect(&url).await.unwrap();
+    let (mut server, _from) = other.accept().await.unwrap();
+    assert!(held.is_quiet());
+    let attempt = attempt();
+    let ready = PreparedAttempt { connection: Some(held), ..PreparedAttempt::default() };
+    bench.exec.held.keep((attempt.execution, attempt.attempt), ready);
+    let outcome = bench.run(&to(address, "/ok"), &attempt).await;
+    assert_eq!(outcome.status, AttemptStatus::Success, "{outcome:?}");
+    assert_eq!(seen.lock().len(), 1);
+    assert!(read_head(&mut server).await.is_empty(), "the other server got the request");
+}
+
 #[tokio::test]
 async fn the_length_of_the_content_is_always_said() {
     let (address, seen) = serve().await;
