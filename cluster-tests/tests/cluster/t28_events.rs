@@ -177,7 +177,10 @@ async fn events_go_on_at_another_node_without_gap_or_repeat() -> TestResult<()> 
     // Without --follow: the newest, in words, from any node.
     let server = ["--server", two.base(), "events", "-n", "5", "--kinds", "scheduler.changed"];
     let shown = run(&server).await?;
-    assert!(shown.stdout.trim_end().ends_with("scheduler: stopped, strategy consistent"), "{shown:?}");
+    assert!(
+        shown.stdout.trim_end().ends_with("scheduler: stopped, strategy consistent"),
+        "{shown:?}"
+    );
     assert_eq!((shown.stdout.lines().count(), shown.code), (2, Some(0)), "{shown:?}");
     cluster.finish().await
 }
