@@ -9,7 +9,7 @@ use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::value;
 use crate::cli::many::{self, OneRequest};
-use crate::cli::objects::ObjectsArgs;
+use crate::cli::objects::NodesArgs;
 use crate::cli::task::pair;
 use crate::client::path;
 use crate::dto::{LabelChanges, NodePatchRequest, NodeView};
@@ -19,11 +19,10 @@ const LABELS: &str = "labels";
 
 /// What is set for a node. It outlasts restarts.
 #[derive(Debug, Args)]
-#[command(mut_arg("objects", |names| names.value_name("NODE")
-    .help("Their names or ids; * and ? match any characters of a name, and must be quoted")))]
+#[command(mut_arg("node_labels", |labels| labels.long("with-label")))]
 pub struct NodeSetArgs {
     #[command(flatten)]
-    nodes: ObjectsArgs,
+    nodes: NodesArgs,
     /// Its share of the tasks; 0: it owns none
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
@@ -42,7 +41,7 @@ pub struct NodeSetArgs {
 pub async fn run(args: NodeSetArgs, context: &mut CliContext) -> CommandResult {
     let patch = args.patch().map_err(Failure::usage)?;
     let body = value(&patch);
-    match args.nodes.choose::<NodeView>(context).await? {
+    match args.nodes.choose(context).await? {
         Chosen::One(node) => {
             let path = path(["nodes", &node]);
             let reply = context.send::<NodeView>(Method::PATCH, &path, &[], Some(&body)).await?;

@@ -82,6 +82,12 @@ async fn several_nodes_are_changed() {
     assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
     assert_eq!(done.asked, [r#"PATCH /nodes/n1 {"weight":2}"#, r#"PATCH /nodes/n2 {"weight":2}"#]);
     assert_eq!(done.data, "n1: changed\nn2: changed\n");
+    let list = json!({"items": [of("n1"), of("n2")], "next_cursor": null});
+    let answers = [("GET /nodes?limit=1000", 200, list), ("PATCH /nodes/n2", 200, of("n2"))];
+    let line = ["node", "set", "--with-label", "node=n2", "--label", "gpu=1"];
+    let done = ran(&line, &answers).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
+    assert_eq!(done.asked[1..], [r#"PATCH /nodes/n2 {"labels":{"gpu":"1"}}"#]);
 }
 
 #[tokio::test]
