@@ -134,6 +134,10 @@ async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceErr
         return Err(ReplaceError::NoLeader);
     }
     let cluster_id = core.replica.read().cluster().id;
+    if cluster_id == 0 {
+        // The first command of the cluster is not applied yet.
+        return Err(ReplaceError::NoLeader);
+    }
     if config_id(core.id) == member {
         return Err(ReplaceError::NotEmpty(member));
     }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{ClusterClock, HardwareClocks};
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{EventId, NodeId};
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response, State, envelope};
 use crate::domain::schedule::{Rule, Schedule};
@@ -172,6 +172,19 @@ async fn submit(node: &TestNode, commands: Bytes) -> (u64, Response) {
         }
     }
     panic!("no answer");
+}
+
+/// Waits for the first command of the cluster, which may follow those of a test. Returns its id.
+async fn named(replica: &Replica) -> u128 {
+    let named = async {
+        let mut seen = EventId(0);
+        while replica.read().cluster().id == 0 {
+            replica.event_after(seen).await;
+            seen = replica.newest_event();
+        }
+    };
+    tokio::time::timeout(LIMIT, named).await.unwrap();
+    replica.read().cluster().id
 }
 
 async fn same_everywhere(nodes: &[&TestNode], index: u64) {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::consensus::events::EVENTS_MAX;
-use crate::domain::ids::EventId;
 use crate::domain::machine::envelope::EntryHead;
 use crate::domain::machine::{Applied, Event, EventObject, Loader};
 use crate::domain::time::Timestamp;
@@ -59,14 +58,7 @@ async fn every_node_tells_the_same_events_and_whoever_waits_is_woken() {
     let (addresses, disks, nodes) = three(1_000).await;
     let reader = nodes[1].consensus.replica();
     // Other commands may precede the first command of the cluster, and are events too.
-    let named = async {
-        let mut seen = EventId(0);
-        while reader.read().cluster().id == 0 {
-            reader.event_after(seen).await;
-            seen = reader.newest_event();
-        }
-    };
-    tokio::time::timeout(LIMIT, named).await.unwrap();
+    named(reader).await;
     submit(&nodes[0], add("before")).await.1.unwrap();
     let (index, _) = submit(&nodes[0], add("known")).await;
     assert!(reader.reach(index, LIMIT).await);

@@ -164,7 +164,7 @@ async fn a_learner_is_never_given_the_lead() {
     let learner = NodeId::new(2, 1);
     let address = RaftMember { peer: addresses[1].clone(), http: String::new() };
     core.raft.add_learner(learner.0, address, false).await.unwrap();
-    let cluster_id = leader.consensus.replica().read().cluster().id;
+    let cluster_id = named(leader.consensus.replica()).await;
     let peer = core.peers.at(2, &addresses[1]);
     let mut adopted = false;
     for _ in 0..1_000 {
