@@ -10,6 +10,7 @@ mod golden;
 mod kept;
 mod laws;
 mod level;
+mod lifecycle;
 mod line_laws;
 mod line_order;
 mod overlap;
