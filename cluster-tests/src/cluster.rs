@@ -34,6 +34,8 @@ pub struct ClusterOptions {
     pub proxied: bool,
     /// The limit of open files of each node. None: the limit of this process.
     pub files: Option<FileLimit>,
+    /// The local zone of each node, as its variable `TZ`. A node without one has that of this process.
+    pub local_zones: &'static [&'static str],
 }
 
 /// 256 unused loopback addresses: 127.a.b.*.
@@ -133,7 +135,8 @@ impl ProcessCluster {
             );
             fs::write(&settings, text)?;
             let log = folder.path().join(format!("n{node}.log"));
-            processes.push(NodeProcess::new(settings, log, options.files));
+            let zone = options.local_zones.get(usize::from(node) - 1).copied();
+            processes.push(NodeProcess::new(settings, log, options.files, zone));
         }
         let pairs = (1..=nodes).map(|node| (addresses.proxy(node), addresses.peer(node)));
         let links = if options.proxied { Some(Links::start(pairs.collect()).await?) } else { None };

@@ -118,11 +118,18 @@ pub(crate) struct NodeProcess {
     /// The position in bytes at which the log of the last start begins.
     log_begins: u64,
     child: Option<Child>,
+    /// The variable `TZ` of its environment.
+    local_zone: Option<&'static str>,
 }
 
 impl NodeProcess {
-    pub fn new(settings: PathBuf, log: PathBuf, files: Option<FileLimit>) -> Self {
-        Self { settings, log, files, log_begins: 0, child: None }
+    pub fn new(
+        settings: PathBuf,
+        log: PathBuf,
+        files: Option<FileLimit>,
+        local_zone: Option<&'static str>,
+    ) -> Self {
+        Self { settings, log, files, log_begins: 0, child: None, local_zone }
     }
 
     pub fn settings(&self) -> &Path {
@@ -138,6 +145,7 @@ impl NodeProcess {
         let child = limited(program()?, self.files)
             .args(["serve", "--with-parent", "--config"])
             .arg(&self.settings)
+            .envs(self.local_zone.map(|zone| ("TZ", zone)))
             // It ends when this process ends, also if this process is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -31,3 +31,5 @@ mod t72_alerts;
 mod t73_configs;
 mod t74_compose;
 mod t80_faults;
+mod t81_node_faults;
+mod t82_execution_faults;

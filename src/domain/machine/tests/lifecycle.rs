@@ -344,3 +344,19 @@ fn every_cell_of_the_lifecycle_table_is_as_the_contract_says() {
         }
     }
 }
+
+#[test]
+fn a_mark_that_is_taken_away_leaves_the_others() {
+    let mut world = TestWorld::new();
+    let marked = |world: &TestWorld, name: &str| {
+        world.state.named(name).is_some_and(|task| task.live.deleted.is_some())
+    };
+    for name in ["one", "two", "three"] {
+        world.add(every(name, 1_000));
+        world.accept(&Command::MarkDeleted(deletion(name)));
+    }
+    world.accept(&Command::Reuse(named("two")));
+    assert_eq!(["one", "two", "three"].map(|name| marked(&world, name)), [true, false, true]);
+    world.accept(&Command::Cleanup(named("three")));
+    assert_eq!(["one", "two", "three"].map(|name| marked(&world, name)), [true, false, false]);
+}
