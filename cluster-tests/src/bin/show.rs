@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cluster_tests::scenarios::silence::{LeaderLoss, SilenceRun};
-use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile};
+use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile, rolling};
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult};
 
 /// Settings with which a node needs a snapshot after a long absence.
@@ -58,6 +58,12 @@ enum LoadCommand {
         #[arg(long, default_value_t = 90)]
         tasks: usize,
     },
+    /// Ticks while each node is restarted in turn with SIGTERM
+    Rolling {
+        /// Ticks per second
+        #[arg(long, default_value_t = 500)]
+        tasks: usize,
+    },
     /// Fresh starts of three nodes at the same moment
     Starts {
         #[arg(long, default_value_t = 100)]
@@ -72,6 +78,7 @@ async fn main() -> ExitCode {
         LoadCommand::Durable { ops, kills } => show_durable(ops, kills).await,
         LoadCommand::CutOff { seconds, commands } => show_cut_off(seconds, commands).await,
         LoadCommand::Silence { rounds, tasks } => show_silence(rounds, tasks).await,
+        LoadCommand::Rolling { tasks } => show_rolling(tasks).await,
         LoadCommand::Starts { times } => show_starts(times).await,
     };
     match broken {
@@ -181,6 +188,22 @@ async fn show_silence(rounds: usize, tasks: usize) -> TestResult<BrokenPromises>
     println!("SIGCONT   latest start of an older tick after {late} ms");
     seen.be_prompt();
     seen.broken.extend(seen.slow(1));
+    end(cluster, seen.broken).await
+}
+
+async fn show_rolling(tasks: usize) -> TestResult<BrokenPromises> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let mut seen = rolling::run(&mut cluster, tasks).await?;
+    println!("restarted, the leader last    {:?}", seen.restarted);
+    println!("starts                        {}", seen.starts);
+    for (verdict, count) in &seen.verdicts {
+        println!("ticks of the period, {verdict:<8} {count}");
+    }
+    let late = |share| quantile(&seen.late_ms, share);
+    println!("from tick to start, p50       {} ms", late(0.5));
+    println!("p99                           {} ms", late(0.99));
+    println!("longest                       {} ms", late(1.0));
+    seen.be_prompt();
     end(cluster, seen.broken).await
 }
 

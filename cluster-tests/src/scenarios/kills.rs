@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::BrokenPromises;
+use super::beats::{self, STEP_MS};
+use super::{BrokenPromises, to_ms};
 use crate::starts::{self, TaskReport, WitnessLine};
-use crate::{Api, ProcessCluster, TestResult, now_ms, text, until, witness_program};
+use crate::{ProcessCluster, TestResult, now_ms};
 
-/// Interval of the tasks in milliseconds.
-const STEP_MS: i64 = 1_000;
 /// Time between a kill and the restart of the node.
 const AWAY: Duration = Duration::from_millis(1_500);
 /// Every kill with a multiple of this number is of the leader.
@@ -95,30 +94,18 @@ impl Kill {
 /// The load could not be run.
 pub async fn run(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<KillsFigures> {
     let witness = cluster.folder().join("starts");
-    let names: Vec<String> = (0..load.tasks).map(|number| format!("beat-{number:03}")).collect();
-    let program = witness_program()?;
-    let bodies: Vec<Value> = names
-        .iter()
-        .map(|name| {
-            json!({
-                "name": name,
-                "schedule": {"interval": "1s"},
-                "catch_up": {"policy": "all"},
-                "action": {"shell": {"argv": [program, witness]}},
-                "keep": {"ticks": 10_000, "executions": 10_000},
-            })
-        })
-        .collect();
+    let catch_up = json!({"catch_up": {"policy": "all"}});
+    let (names, bodies) = beats::tasks(load.tasks, &witness, &catch_up)?;
     let sampler = Sampler::start(cluster);
     cluster.add(1, &bodies).await?;
     let kills = kill_and_start(cluster, load).await?;
     let end = now_ms();
-    settled(&cluster.api(1), load.tasks, end).await?;
+    beats::settled(&cluster.api(1), load.tasks, end).await?;
     let settled_after_ms = now_ms() - end;
-    quiet(&cluster.api(1), &names).await?;
+    beats::quiet(&cluster.api(1), &names).await?;
     cluster.agreed().await?;
     let samples = sampler.stop();
-    let stories = stories(&cluster.api(1), &names).await?;
+    let stories = beats::stories(&cluster.api(1), &names).await?;
     let seen = KillRecord { lines: starts::read(&witness)?, stories, kills, samples, end };
     let mut figures = seen.figures();
     figures.settled_after_ms = settled_after_ms;
@@ -156,39 +143,6 @@ async fn kill_and_start(cluster: &mut ProcessCluster, load: KillsLoad) -> TestRe
     }
     sleep_until(begun + whole).await;
     Ok(kills)
-}
-
-/// Waits until every tick up to this time has its verdict.
-async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()> {
-    let upto = punctual::Timestamp(upto - STEP_MS).to_string();
-    until("every tick of the period to be settled", async || {
-        let found = api.all("/api/v1/tasks").await?;
-        // Timestamps of the same format can be compared as texts.
-        let behind = found.iter().find(|task| text(task, "cursor") < upto.as_str());
-        match behind {
-            Some(task) => {
-                Err(format!("{} is at {}", text(task, "name"), text(task, "cursor")).into())
-            }
-            None if found.len() != tasks => Err(format!("{} tasks", found.len()).into()),
-            None => Ok(()),
-        }
-    })
-    .await
-}
-
-/// Pauses the tasks, and waits until no execution is running.
-async fn quiet(api: &Api, names: &[String]) -> TestResult<()> {
-    let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
-    api.post("/api/v1/tasks/bulk", &pause).await?;
-    api.all_ended().await
-}
-
-async fn stories(api: &Api, names: &[String]) -> TestResult<BTreeMap<String, TaskReport>> {
-    let mut stories = BTreeMap::new();
-    for name in names {
-        stories.insert(name.clone(), TaskReport::ask(api, name, STEP_MS).await?);
-    }
-    Ok(stories)
 }
 
 /// When each index was first seen as applied: (milliseconds, index).
@@ -342,8 +296,4 @@ impl KillRecord {
         }
         (silence, gap)
     }
-}
-
-fn to_ms(nanos: i128) -> i64 {
-    i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
 }

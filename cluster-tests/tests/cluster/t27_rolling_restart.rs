@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster_tests::lines::{most_at_once, started};
+use cluster_tests::scenarios::rolling;
 use cluster_tests::{
     Api, ClusterOptions, ProcessCluster, TestResult, field, items, skipped, text, until, with,
 };
@@ -287,5 +288,14 @@ async fn a_rolling_restart_with_full_lines_keeps_limits_and_order_and_loses_noth
     }
     limits(&api, &folder).await?;
     cluster.agreed().await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_rolling_restart_misses_no_tick() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let seen = rolling::run(&mut cluster, 30).await?;
+    println!("{:?}, latest start after {:?} ms", seen.verdicts, seen.late_ms.last());
+    assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
     cluster.finish().await
 }
