@@ -366,13 +366,19 @@ impl Dispatch {
         todo.push(DispatchDo::Begin(grant, asked.plus(self.dispatch_ttl)));
     }
 
-    /// A grant was not begun in time: it is asked for again, or given back.
+    /// A grant was not begun in time: it is asked for again, or given back. One that is over has no
+    /// successor, and two requests for one successor would take the slot from each other.
     fn ask_again(&mut self, grant: OfFence, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         let Some(session) = view.session else { return };
         let OfFence { task, execution, fence } = grant;
+        let found = view.execution(task, execution).filter(|found| is_granted(found, fence));
+        let asked = self.slots.open(AskPurpose::Start(execution), view.boot, ASK_AGAIN);
+        if found.is_none() || asked {
+            return;
+        }
         let start = Start { task, execution, session, again: Some(fence) };
         self.waiting.give_up(task, execution, fence);
-        let attempt = view.execution(task, execution).and_then(|found| found.attempt.as_ref());
+        let attempt = found.and_then(|found| found.attempt.as_ref());
         let executor = attempt.and_then(|attempt| attempt.executor.as_ref()).map(|it| &it.id);
         if !self.ask(start, executor, view, todo) {
             self.give_back(grant, todo);
@@ -453,8 +459,7 @@ impl Dispatch {
             };
             let young = view.now.since(attempt.granted_at) < ASK_AGAIN;
             let carried = self.attempts.has(execution, attempt.fence);
-            let asked = self.slots.open(AskPurpose::Start(execution), view.boot, ASK_AGAIN);
-            if !(young || carried || asked || bug!("act-on-answer")) {
+            if !(young || carried || bug!("act-on-answer")) {
                 let fence = attempt.fence;
                 self.ask_again(OfFence { task, execution, fence }, view, todo);
             }

@@ -24,7 +24,7 @@ use crate::exec::{
 };
 
 use super::context::{AttemptStart, EngineContext};
-use super::limits::NAP;
+use super::limits::{NAP, REPORT_PAUSE};
 use super::node_actor::NodeMsg;
 use super::reports::{accepted, finish};
 
@@ -108,9 +108,11 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let unused = NodeMsg::NotStarted(OfFence { task, execution, fence });
     match carried {
         GrantOutcome::Over => {}
-        GrantOutcome::Accepted(base_url) => accepted(context, grant, base_url).await,
+        GrantOutcome::Accepted(base_url) => {
+            until_told(|| accepted(context, grant, base_url.clone())).await;
+        }
         GrantOutcome::Ended(outcome, started_at) => {
-            finish(context, grant, outcome, started_at).await
+            until_told(|| finish(context, grant, outcome.clone(), started_at)).await;
         }
         GrantOutcome::NotStarted if bug!("ended-by-execution") => last.insert(0, unused),
         GrantOutcome::NotStarted => last.push(unused),
@@ -136,6 +138,14 @@ async fn whole<T>(
     }
 }
 
+/// Makes a report. One that panics is made again: without it, the attempt would be made again.
+async fn until_told<F: Future<Output = ()>>(report: impl Fn() -> F) {
+    while let Err(panic) = AssertUnwindSafe(report()).catch_unwind().await {
+        tracing::error!(why = told(&*panic), "the report of an attempt failed; it is made again");
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
+}
+
 /// The message of a panic.
 fn told(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -154,6 +164,21 @@ pub(super) fn current(
     let attempt = execution.attempt.as_ref()?;
     let held = execution.status == record::Status::Running && attempt.fence == grant.fence;
     held.then(|| (Arc::clone(task), execution.clone()))
+}
+
+/// Whether a stop of the attempt was asked for, or another one has its place.
+fn stop_is_asked(context: &EngineContext, grant: &ExecutionGrant) -> bool {
+    current(context, grant).is_none_or(|(_, execution)| execution.stopping)
+}
+
+/// Whether a grant was not made use of. What its node gave up before its start is no failure of the
+/// work: it is asked for again.
+fn nothing_happened(outcome: &AttemptOutcome, stop_is_asked: impl FnOnce() -> bool) -> bool {
+    match outcome.status {
+        AttemptStatus::NotStarted => true,
+        AttemptStatus::Cancelled => outcome.started.is_none() && !stop_is_asked(),
+        _ => false,
+    }
 }
 
 /// The outcome of a grant.
@@ -207,7 +232,9 @@ async fn carry_out(
         let _gone = node_actor.send_message(told);
     }
     match (outcome.status, attempt.executor) {
-        (AttemptStatus::NotStarted, _) => return GrantOutcome::NotStarted,
+        _ if nothing_happened(&outcome, || stop_is_asked(context, &grant)) => {
+            return GrantOutcome::NotStarted;
+        }
         (AttemptStatus::Accepted, Some(to)) => return GrantOutcome::Accepted(to.base_url),
         _ => {}
     }
@@ -375,6 +402,29 @@ fn failed(detail: &str) -> AttemptOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_panics_is_made_again() {
+        let made = Mutex::new(0);
+        until_told(|| async {
+            *made.lock() += 1;
+            let made = *made.lock();
+            assert!(made == 3, "for this test");
+        })
+        .await;
+        assert_eq!(*made.lock(), 3);
+    }
+
+    #[test]
+    fn what_its_node_gave_up_before_its_start_did_not_happen() {
+        let of = |status, started| AttemptOutcome { status, started, ..failed("") };
+        let (early, late) = (None, Some(BootInstant(7)));
+        assert!(nothing_happened(&of(AttemptStatus::NotStarted, early), || true));
+        assert!(nothing_happened(&of(AttemptStatus::Cancelled, early), || false));
+        assert!(!nothing_happened(&of(AttemptStatus::Cancelled, early), || true), "it was asked");
+        assert!(!nothing_happened(&of(AttemptStatus::Cancelled, late), || false), "it ran");
+        assert!(!nothing_happened(&of(AttemptStatus::Failed, early), || false), "a known failure");
+    }
 
     #[tokio::test]
     async fn an_attempt_that_panics_or_loses_its_actor_ends() {

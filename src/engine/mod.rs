@@ -70,7 +70,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::config::ExecutorSettings;
 use crate::consensus::{Consensus, ReplicaEvent, Service};
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
 use crate::domain::machine::record::{Intent, NodeInfo};
@@ -80,7 +80,7 @@ use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
 
 use context::EngineContext;
-use limits::{INTENT_LIMIT, STOP_LIMIT};
+use limits::{INTENT_LIMIT, STOP_LIMIT, TICK};
 use node_actor::{NodeActor, NodeMsg};
 
 pub use context::{AttemptStart, Observer};
@@ -194,18 +194,44 @@ impl Engine {
     /// the remaining ones.
     pub async fn leave(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        let node = crate::domain::ids::NodeId(self.context.consensus.id());
+        // Without a majority nobody could take the tasks over anyway.
+        self.give_tasks_away().await;
+        let ended = async {
+            self.context.drained(deadline).await;
+            if self.context.running() > 0 {
+                // A node actor that is gone has stopped them.
+                let _gone = self.node.send_message(NodeMsg::StopAll);
+                self.context.drained(tokio::time::Instant::now() + limit).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = self.stay_away() => {}
+        }
+    }
+
+    /// Gives the tasks away again whenever this node may own some: the end of a drain that began
+    /// before it left gives it tasks.
+    async fn stay_away(&self) {
+        let node = NodeId(self.context.consensus.id());
+        loop {
+            tokio::time::sleep(TICK).await;
+            let intent = {
+                let state = self.context.consensus.replica().read();
+                state.node(node).map(|node| node.intent)
+            };
+            if intent == Some(Intent::None) {
+                self.give_tasks_away().await;
+            }
+        }
+    }
+
+    async fn give_tasks_away(&self) {
+        let node = NodeId(self.context.consensus.id());
         let command = Command::NodeIntent(NodeIntent { node, intent: Intent::Leaving });
         let mut bytes = Vec::new();
         envelope::pack(&mut bytes, &command, "", None);
-        // Without a majority nobody could take the tasks over anyway.
         let _outcome = self.context.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
-        self.context.drained(deadline).await;
-        if self.context.running() > 0 {
-            // A node actor that is gone has stopped them.
-            let _gone = self.node.send_message(NodeMsg::StopAll);
-            self.context.drained(tokio::time::Instant::now() + limit).await;
-        }
     }
 
     /// Makes actors fail.
@@ -218,6 +244,21 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn note_end(&self) {
         self.context.note_end("part", "ended");
+    }
+
+    /// How many attempts run here.
+    #[cfg(test)]
+    pub(crate) fn running(&self) -> usize {
+        self.context.running()
+    }
+
+    /// Waits until the node actor has come round so many times.
+    #[cfg(test)]
+    pub(crate) async fn rounds(&self, count: usize) {
+        let mut round = self.context.round.subscribe();
+        for _ in 0..count {
+            round.changed().await.expect("the engine runs");
+        }
     }
 
     /// How many tasks and actors of the engine there are.

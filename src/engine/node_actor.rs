@@ -336,7 +336,8 @@ impl NodeState {
         self.on_attempt(DispatchEvent::AttemptEnded(execution, fence)).await;
     }
 
-    /// An actor failed. Whatever it was for is looked at again.
+    /// An actor failed. A task is looked at again. An attempt stays among those that run here until
+    /// its end is in the log, which its work reports: otherwise it would be asked for again.
     async fn actor_failed(&mut self, actor: ActorId, why: &str) {
         let task = self.tasks.iter().find(|(_, other)| other.get_id() == actor);
         if let Some(key) = task.map(|(key, _)| *key) {
@@ -345,8 +346,7 @@ impl NodeState {
         }
         let attempt = self.executions.iter().find(|(_, other)| other.get_id() == actor);
         if let Some((execution, fence)) = attempt.map(|(key, _)| *key) {
-            tracing::error!(%execution, why, "an attempt's actor failed; the attempt ends as lost");
-            self.ended(execution, fence).await;
+            tracing::error!(%execution, %fence, why, "an attempt's actor failed; the attempt ends as lost");
         }
     }
 

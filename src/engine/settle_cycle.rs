@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{SessionId, TaskKey};
 use crate::domain::machine::command::{Claim, Command, Settle};
 use crate::domain::settling::{Decision, SettleStep};
 use crate::domain::time::{Millis, Timestamp};
@@ -14,6 +14,7 @@ use crate::domain::time::{Millis, Timestamp};
 use super::limits::{GIVEN_UP, HELD_BACK, REPROPOSE, UNSURE};
 use super::observed::ObservedTask;
 use super::sleepers::may_sleep;
+use super::slots::SlotTable;
 
 /// The next action of a task's actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,27 @@ impl SettleCycle {
         let last = self.last.filter(|last| last.after == settled);
         last.map(|last| at.saturating_sub(last.at))
     }
+}
+
+/// Frees the slots of claims that are not made any more, because a task's ticks changed. What was
+/// decided for an instant before now does not show which claims of this instant are made.
+pub(super) fn release_claims(
+    slots: &mut SlotTable,
+    (task, settled): (TaskKey, Timestamp),
+    decision: &Decision,
+    held_back: Millis,
+) {
+    if held_back > Millis(0) {
+        return;
+    }
+    slots.release_claims(task, settled, |tick| match decision {
+        Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
+        Decision::Idle | Decision::Wake(_) => false,
+    });
+}
+
+fn claims(step: &SettleStep, tick: Timestamp) -> bool {
+    step.claim.is_some_and(|firing| firing.tick == tick)
 }
 
 /// The commands of a proposal. `ask` requests the slot of a claim. A claim without a slot fires

@@ -13,7 +13,7 @@ use crate::domain::machine::command::Command;
 use crate::domain::machine::{Answer, Hint, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::settling::{Decision, SettleStep, decide};
+use crate::domain::settling::{SettleStep, decide};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::EngineContext;
@@ -21,7 +21,7 @@ use super::limits::PROPOSAL_LIMIT;
 use super::node_actor::NodeMsg;
 use super::observed::ObservedTask;
 use super::residency::Residence;
-use super::settle_cycle::{SettleCycle, TaskDo, commands, without_time};
+use super::settle_cycle::{SettleCycle, TaskDo, commands, release_claims, without_time};
 use super::slots::AskPurpose;
 use super::timer::{Alarm, AlarmTarget, Armed};
 
@@ -80,10 +80,6 @@ impl Actor for TaskActor {
     }
 }
 
-fn claims(step: &SettleStep, tick: Timestamp) -> bool {
-    step.claim.is_some_and(|firing| firing.tick == tick)
-}
-
 impl TaskState {
     fn see(&self) -> Option<ObservedTask> {
         let context = &self.arguments.context;
@@ -114,11 +110,8 @@ impl TaskState {
         if let Some(latency) = self.cycle.settled(seen.settled, at) {
             context.measured(latency);
         }
-        let claimed = |tick| match &decision {
-            Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
-            Decision::Idle | Decision::Wake(_) => false,
-        };
-        context.dispatch.lock().slots.release_claims(self.arguments.key, seen.settled, claimed);
+        let of = (self.arguments.key, seen.settled);
+        release_claims(&mut context.dispatch.lock().slots, of, &decision, held_back);
         let horizon = settings.activation_horizon;
         let todo = self.cycle.next(decision, seen.settled, (now, held_back), at, horizon);
         self.carry_out(myself, &seen, todo, now).await;

@@ -104,6 +104,8 @@ impl Functions {
         let _ = control.started.send(started);
         let mut stop = control.stop;
         let outcome = tokio::select! {
+            // An end that has come is told, whatever else is wanted.
+            biased;
             ended = &mut call.0 => judge(ended, live),
             (status, asked) = end_wanted(&mut stop, attempt) => {
                 let _ = cancel.send(true);
@@ -122,6 +124,7 @@ async fn end_wanted(
     let bounded = attempt.timeout.0 > 0;
     let deadline = after(attempt.timeout);
     tokio::select! {
+        biased;
         asked = stop_above(stop, Stop::No) => (AttemptStatus::Cancelled, asked),
         () = sleep_until(deadline), if bounded => (AttemptStatus::Timeout, Stop::Ask),
     }
@@ -138,6 +141,7 @@ async fn give_up(
     let grace = after(attempt.kill_grace);
     if asked < Stop::Kill {
         tokio::select! {
+            biased;
             _ended = &mut call.0 => return AttemptOutcome::new(status, "the function ended on request"),
             _asked = stop_above(stop, Stop::Ask) => {}
             () = sleep_until(grace) => {}

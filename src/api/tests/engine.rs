@@ -75,11 +75,64 @@ async fn pair() -> (ApiRig, ApiRig) {
         let settings = [("node.id", id.to_string()), ("peer.listen", peer.to_owned())];
         let mut config = config(&folder, &settings);
         config.cluster.members.clone_from(&members);
-        ApiRig::of(config, folder, [])
+        ApiRig::of(config, folder, [("slow", function("slow"))])
     };
     let (one, other) = tokio::join!(start(1, &one), start(2, &other));
     let leads = one.context.running.get().unwrap().consensus.is_leader();
     if leads { (one, other) } else { (other, one) }
+}
+
+/// Without a majority its end cannot be reported. If it did not count as running until then, it would
+/// be asked for again, and started again as soon as there is a majority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_whose_actor_fails_runs_until_its_end_is_known() {
+    let (leader, other) = pair().await;
+    let parts = leader.context.running.get().unwrap();
+    let engine = parts.engine.clone();
+    let path = format!("/api/v1/nodes/{}", NodeId(parts.consensus.id()).configured());
+    let own = leader.until(&path, |got| got.body["state"] == "working").await;
+    let body = json!({"name": "slow", "schedule": yearly(), "action": {"func": {"id": "slow"}},
+        "assignment": {"selector": {"node": own.body["name"]}}});
+    leader.post("/tasks", body).await.expect(201);
+    leader.post("/tasks/slow/trigger", Value::Null).await.expect(201);
+    until("it runs", || engine.running() == 1).await;
+    other.stop().await;
+    let actors = engine.left();
+    fail(&leader, ActorFault::KillAttempts);
+    until("its actor is gone", || engine.left() < actors).await;
+    engine.rounds(2).await;
+    assert_eq!(engine.running(), 1);
+    drop(leader);
+}
+
+/// The drain began before the process ended, and lasts longer than it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_ends_takes_no_tasks_again_when_its_drain_ends() {
+    let rig = ApiRig::start().await;
+    let parts = rig.context.running.get().unwrap();
+    let id = NodeId(parts.consensus.id()).configured();
+    let engine = parts.engine.clone();
+    rig.make("slow", yearly(), "slow").await;
+    rig.post("/tasks/slow/trigger", Value::Null).await.expect(201);
+    until("it runs", || engine.running() == 1).await;
+    rig.post(&format!("/nodes/{id}/drain"), Value::Null).await.expect(200);
+    let applied = || parts.consensus.replica().applied();
+    let before = applied();
+    let leaving = tokio::spawn(async move { engine.leave(PATIENCE).await });
+    until("it leaves", || applied() > before).await;
+    rig.post(&format!("/nodes/{id}/undrain"), Value::Null).await.expect(200);
+    rig.until(&format!("/api/v1/nodes/{id}"), |got| got.body["intent"] == "leaving").await;
+    leaving.abort();
+    rig.stop().await;
+}
+
+/// Waits until a condition holds.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until a node reports this state of another.

@@ -21,7 +21,7 @@ use crate::engine::dispatch::DispatchEvent;
 use crate::engine::judge::{LivenessJudge, LivenessReport, losses, may_report, sample_node};
 use crate::engine::observed::ObservedTask;
 use crate::engine::residency::{Residence, Residency, ResidencyEvent};
-use crate::engine::settle_cycle::{SettleCycle, TaskDo, commands, without_time};
+use crate::engine::settle_cycle::{SettleCycle, TaskDo, commands, release_claims, without_time};
 use crate::engine::slots::AskPurpose;
 use crate::exec::Stop;
 use crate::stories::{self, ScriptLine, StoryWorld};
@@ -406,6 +406,8 @@ impl EngineWorld {
         let held_back = cycle.held_back(seen.settled, at);
         let moment = self.now.minus(held_back);
         let decision = decide(&seen.view(&plan, moment, LEAD, Millis(5_000)));
+        let slots = &mut self.dispatch.slots;
+        release_claims(slots, (key, seen.settled), &decision, held_back);
         cycle.next(decision, seen.settled, (self.now, held_back), at, HORIZON)
     }
 }

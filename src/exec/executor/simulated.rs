@@ -78,6 +78,7 @@ impl Executors {
         let answering = executors(call);
         let _ = control.started.send(started);
         let (outcome, given_up) = tokio::select! {
+            biased;
             answered = answering => (read(answered, live), false),
             () = sleep_until(deadline) => {
                 let detail = format!("no whole answer within {timeout}");

@@ -140,6 +140,8 @@ impl HttpRunner {
         let exchange = take(&status, connection, request, answer);
         let _ = control.started.send(started);
         let end = tokio::select! {
+            // An answer that has come is told, whatever else is wanted.
+            biased;
             ended = exchange => ended.map_or_else(ExchangeEnd::Broke, |()| ExchangeEnd::Answered),
             () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
                 ExchangeEnd::TimedOut

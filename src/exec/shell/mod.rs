@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
@@ -132,27 +132,24 @@ impl Shell {
             Ok(running) => running,
             Err(why) => return AttemptOutcome::failed(why),
         };
-        let wait = attempt.start_by.since(BootInstant::now()).0.saturating_add(ANSWER_WAIT.0);
-        let answer = tokio::time::timeout_at(after(Millis(wait)), running.event()).await;
-        let started = match answer {
-            Ok(ProcessEvent::Spawned { at }) => at,
-            Ok(ProcessEvent::NotStarted) => return AttemptOutcome::not_started(LATE),
-            Ok(ProcessEvent::Refused { code: Some(code), .. }) if is_shortage_code(code) => {
+        let mut watch = ProcessWatch::new(attempt);
+        let started = match watch.answer(&mut running).await {
+            Some(ProcessEvent::Spawned { at }) => at,
+            Some(ProcessEvent::NotStarted) => return AttemptOutcome::not_started(LATE),
+            Some(ProcessEvent::Refused { code: Some(code), .. }) if is_shortage_code(code) => {
                 ready.shortages += 1;
                 return AttemptOutcome::not_started(SHORT);
             }
-            Ok(ProcessEvent::Refused { code, error }) => {
+            Some(ProcessEvent::Refused { code, error }) => {
                 return AttemptOutcome::failed(command::refusal(action, &folder, code, &error));
             }
-            Ok(ProcessEvent::Ended { .. } | ProcessEvent::Gone) => {
+            Some(ProcessEvent::Ended { .. } | ProcessEvent::Gone) => {
                 return AttemptOutcome::lost("the shim ended before it said that it started");
             }
-            Err(_elapsed) => {
-                return AttemptOutcome::lost("the shim does not say whether it started");
-            }
+            None => return AttemptOutcome::lost("the shim does not say whether it started"),
         };
         let _ = control.started.send(started);
-        let (ended, outcome) = ProcessWatch::new(attempt).until_end(&mut running, &mut stop).await;
+        let (ended, outcome) = watch.until_end(&mut running, &mut stop).await;
         outcome.timed(started, ended)
     }
 
@@ -184,6 +181,19 @@ impl<'a> ProcessWatch<'a> {
         Self { attempt, reason: None, sent: Stop::No, next }
     }
 
+    /// The shim's answer to the order to start. None: there is none. A process whose start is told
+    /// late is killed: it may have been given up meanwhile.
+    async fn answer(&mut self, running: &mut RunningProcess) -> Option<ProcessEvent> {
+        let wait = self.attempt.start_by.since(BootInstant::now()).0.saturating_add(ANSWER_WAIT.0);
+        if let Ok(answer) = timeout_at(after(Millis(wait)), running.event()).await {
+            // Its time begins with its start.
+            *self = Self::new(self.attempt);
+            return Some(answer);
+        }
+        self.signal(Stop::Kill, running);
+        timeout_at(after(KILL_WAIT), running.event()).await.ok()
+    }
+
     /// Waits for the end of the process, and enforces it if necessary.
     async fn until_end(
         mut self,
@@ -193,6 +203,8 @@ impl<'a> ProcessWatch<'a> {
         loop {
             let next = self.next.unwrap_or_else(Instant::now);
             tokio::select! {
+                // An end that has come is told, whatever else is wanted.
+                biased;
                 event = running.event() => match event {
                     ProcessEvent::Ended { at, code, signal } => return (at, self.judge(code, signal)),
                     ProcessEvent::Gone => {
@@ -238,6 +250,9 @@ impl<'a> ProcessWatch<'a> {
                 AttemptOutcome::new(AttemptStatus::Timeout, detail)
             }
             Some(reason) => AttemptOutcome::new(reason, format!("stopped: {end}")),
+            None if code.is_none() && self.sent == Stop::Kill => {
+                AttemptOutcome::failed(format!("stopped, because its start was told late: {end}"))
+            }
             None if code == Some(0) => AttemptOutcome::new(AttemptStatus::Success, end),
             None => AttemptOutcome::failed(end),
         };
@@ -272,4 +287,59 @@ fn signal_name(signal: i32) -> String {
         _ => return format!("signal {signal}"),
     };
     format!("signal {signal} ({name})")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::exec::tests::attempt;
+
+    /// Neither is looked at first by chance.
+    #[tokio::test]
+    async fn an_end_that_has_come_counts_before_a_stop_and_a_timeout() {
+        let bounded = GrantedAttempt { timeout: Millis(1), ..attempt() };
+        for code in 0..20 {
+            let (events, happenings) = unbounded_channel();
+            let mut running = RunningProcess::of(happenings);
+            let (_stop, mut asked) = watch::channel(Stop::Ask);
+            let watch = ProcessWatch::new(&bounded);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            events
+                .send(ProcessEvent::Ended { at: BootInstant(9), code: Some(code), signal: None })
+                .unwrap();
+            let (at, outcome) = watch.until_end(&mut running, &mut asked).await;
+            let expected = if code == 0 { AttemptStatus::Success } else { AttemptStatus::Failed };
+            assert_eq!((at, outcome.status), (BootInstant(9), expected));
+            assert_eq!(outcome.detail, format!("exit {code}"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_whose_start_is_told_late_is_killed() {
+        let late = GrantedAttempt { start_by: BootInstant(0), ..attempt() };
+        let (_stop, mut asked) = watch::channel(Stop::No);
+        let (events, happenings) = unbounded_channel();
+        let mut running = RunningProcess::of(happenings);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            events.send(ProcessEvent::Spawned { at: BootInstant(5) }).unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (code, signal) = (None, Some(9));
+            events.send(ProcessEvent::Ended { at: BootInstant(9), code, signal }).unwrap();
+        });
+        let mut watch = ProcessWatch::new(&late);
+        let answer = watch.answer(&mut running).await;
+        assert!(matches!(answer, Some(ProcessEvent::Spawned { at: BootInstant(5) })), "{answer:?}");
+        let (at, outcome) = watch.until_end(&mut running, &mut asked).await;
+        assert_eq!((at, outcome.status), (BootInstant(9), AttemptStatus::Failed));
+        assert!(outcome.detail.contains("its start was told late"), "{}", outcome.detail);
+        // A shim that never answers is not waited for.
+        let (_events, happenings) = unbounded_channel();
+        let answer = ProcessWatch::new(&late).answer(&mut RunningProcess::of(happenings)).await;
+        assert!(answer.is_none(), "{answer:?}");
+    }
 }

@@ -53,7 +53,6 @@ pub(super) struct ShimConnection {
     slots: Arc<Mutex<ProcessTable>>,
     next: AtomicU64,
     #[cfg(test)]
-    #[cfg(test)]
     pid: Option<u32>,
 }
 
@@ -141,6 +140,15 @@ pub(super) struct RunningProcess {
 }
 
 impl RunningProcess {
+    /// One of no shim, with these events.
+    #[cfg(test)]
+    pub(super) fn of(happenings: UnboundedReceiver<ProcessEvent>) -> Self {
+        let (orders, _nobody) = unbounded_channel();
+        let (slots, next) = (Arc::default(), AtomicU64::new(2));
+        let link = Arc::new(ShimConnection { orders, slots, next, pid: None });
+        Self { link, id: 1, happenings, over: false }
+    }
+
     /// The next event of the process.
     pub(super) async fn event(&mut self) -> ProcessEvent {
         let event = self.happenings.recv().await.unwrap_or(ProcessEvent::Gone);

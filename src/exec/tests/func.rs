@@ -72,3 +72,33 @@ async fn a_function_without_leave_is_not_called() {
     let late = GrantedAttempt { start_by: BootInstant(0), ..attempt() };
     assert_eq!(bench.run(&call("never"), &late).await.status, AttemptStatus::NotStarted);
 }
+
+/// Neither is looked at first by chance.
+#[tokio::test]
+async fn an_end_that_has_come_counts_before_a_stop() {
+    let bench = TestExec::new();
+    let (control, ControlHandles { stop, started: _started }) = control();
+    let stop = Arc::new(stop);
+    let asks = Arc::clone(&stop);
+    bench.exec.register(
+        "ends",
+        Arc::new(move |_| {
+            let asks = Arc::clone(&asks);
+            Box::pin(async move {
+                asks.send_replace(Stop::Ask);
+                Ok("done".to_owned())
+            })
+        }),
+    );
+    for _ in 0..20 {
+        let (tell, _started) = oneshot::channel();
+        stop.send_replace(Stop::No);
+        let control = AttemptControl {
+            gate: Arc::clone(&control.gate),
+            stop: control.stop.clone(),
+            started: tell,
+        };
+        let outcome = bench.exec.run(&call("ends"), &attempt(), control).await;
+        assert_eq!(outcome.status, AttemptStatus::Success, "{}", outcome.detail);
+    }
+}

@@ -126,7 +126,7 @@ fn closed() -> AttemptControl {
 }
 
 /// An attempt with an execution id of its own, which may start within ten seconds.
-fn attempt() -> GrantedAttempt {
+pub(super) fn attempt() -> GrantedAttempt {
     static NEXT: AtomicU64 = AtomicU64::new(100);
     let execution = ExecutionId(NEXT.fetch_add(10, Ordering::Relaxed));
     GrantedAttempt {

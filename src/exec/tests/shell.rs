@@ -233,6 +233,24 @@ async fn the_shim_itself_refuses_what_comes_late() {
 }
 
 #[tokio::test]
+async fn a_shim_that_answers_late_is_believed() {
+    let bench = TestExec::new();
+    bench.run(&sh("true"), &attempt()).await;
+    let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
+    kill_process(shim, Signal::STOP).unwrap();
+    until("the shim is stopped", || is_stopped(shim)).await;
+    let mark = bench.path("mark");
+    let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(50)), ..attempt() };
+    // Two seconds after the time to start it is killed.
+    let killed = soon.start_by.plus(Millis(2_200));
+    let running = bench.start(sh(&format!("touch {}", mark.display())), soon);
+    until("the shim is late", || BootInstant::now() > killed).await;
+    kill_process(shim, Signal::CONT).unwrap();
+    assert_eq!(running.ended().await.status, AttemptStatus::NotStarted);
+    assert!(!mark.exists());
+}
+
+#[tokio::test]
 async fn a_timeout_is_term_for_the_whole_group() {
     let bench = TestExec::new();
     let file = bench.path("pids");
