@@ -34,6 +34,7 @@ mod spec;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ pub enum SchedulerCommand {
     Stop,
     /// Show whether scheduling is on
     Status,
-    /// Show how tasks are given to nodes, or change it: consistent, hash_sharding, hash_slot, weighted
+    /// Show how tasks are given to nodes, or change it: consistent, hash_sharding, hash_slot, weighted, round_robin
     Strategy {
         /// The new strategy, for all tasks that name none
         name: Option<String>,

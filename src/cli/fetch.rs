@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
-    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
-    EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView,
-    ListPlace, ListView, MemberReplaced, Message, NextView, NodeView, RevisionsView,
-    SchedulerSwitched, SchedulerView, StatsView, StrategyView, TaskChanged, TaskView, TasksLeft,
-    TickView, WhyView,
+    AssignmentView, CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader,
+    EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView,
+    ItemsView, ListPlace, ListView, MemberReplaced, Message, MovedTaskView, NextView, NodeView,
+    RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyView, TaskChanged,
+    TaskView, TasksLeft, TickView, WhatIfView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -102,6 +102,9 @@ kinds! {
     RevisionsView = "a list of revisions";
     StatsView = "statistics";
     WhyView = "an explanation";
+    AssignmentView = "an assignment";
+    MovedTaskView = "a task that would move";
+    WhatIfView = "what would move";
 }
 
 /// Reads an answer; `exit` says what it means if it is of another kind.

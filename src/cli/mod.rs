@@ -40,6 +40,7 @@ mod task;
 mod tests;
 mod usage;
 mod watch;
+mod what_if;
 mod words;
 mod yaml;
 
@@ -136,6 +137,8 @@ pub enum CliCommand {
     /// Commands about calendars, whose times schedules exclude
     #[command(subcommand)]
     Calendar(calendar::CalendarCommand),
+    /// Show which tasks would have another owner if nodes or the strategy changed
+    WhatIf(what_if::WhatIfArgs),
     /// Show when an expression ticks; needs no cluster
     Preview(preview::PreviewArgs),
     /// Show what the tasks of files would do in a stretch of time; needs no cluster
@@ -223,6 +226,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Cluster(command) => cluster::run(command, context).await,
         CliCommand::Scheduler(command) => cluster::scheduler_command(command, context).await,
         CliCommand::Calendar(command) => calendar::run(command, context).await,
+        CliCommand::WhatIf(args) => what_if::run(&args, context).await,
         CliCommand::Preview(args) => preview::run(&args, context),
         CliCommand::Simulate(args) => simulate::run(&args, context),
         CliCommand::Apply(args) => apply::run(&args, context).await,

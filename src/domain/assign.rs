@@ -6,14 +6,16 @@
 pub mod consistent;
 pub mod hash_sharding;
 pub mod hash_slot;
+pub mod moves;
+pub mod round_robin;
 pub mod weighted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::ids::{NodeId, TaskKey};
-use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
-use crate::domain::machine::{DeclaredTasks, LineKey, State, WaitingExecution};
+use crate::domain::machine::record::{Intent, Liveness, NodeInfo, NodeRecord};
+use crate::domain::machine::{DeclaredTasks, LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::Rule;
 use crate::domain::task::{Action, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
@@ -24,9 +26,18 @@ pub const WEIGHT_MAX: u32 = 1_000_000;
 /// The function that serves every task without an action of its own.
 pub const DEFAULT_FUNCTION: &str = "*";
 
-/// A strategy: from the name of a task and the nodes that can own it, in the order of their ids, to
-/// its owner; none: there are no nodes.
-pub type OwnerChoice = fn(&str, &[&NodeRecord]) -> Option<NodeId>;
+/// What strategies know of a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Assignee<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its place in the table of tasks: the lowest one that was free when it was created.
+    pub number: usize,
+}
+
+/// A strategy: from a task and the nodes that can own it, in the order of their ids, to its owner;
+/// none: there are no nodes.
+pub type OwnerChoice = fn(Assignee<'_>, &[&NodeRecord]) -> Option<NodeId>;
 
 /// The function of a strategy; none: this version has none, and refuses the strategy.
 #[must_use]
@@ -36,7 +47,8 @@ pub fn choice(strategy: Strategy) -> Option<OwnerChoice> {
         Strategy::HashSharding => Some(hash_sharding::choose),
         Strategy::HashSlot => Some(hash_slot::choose),
         Strategy::Weighted => Some(weighted::choose),
-        Strategy::Range | Strategy::RoundRobin => None,
+        Strategy::RoundRobin => Some(round_robin::choose),
+        Strategy::Range => None,
     }
 }
 
@@ -125,22 +137,76 @@ impl Members {
     /// The eligible nodes of a state: working, with no intent, with a weight.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let eligible = state.nodes().filter(|node| away(node).is_none()).cloned().collect();
-        let working = state.nodes().filter(|node| node.liveness == Liveness::Working);
-        let working = working.cloned().collect();
         let declared = state.declared_tasks().clone();
-        Self { eligible, working, declared, strategy: state.cluster().strategy }
+        Self::among(state.nodes(), declared, state.cluster().strategy)
     }
 
-    /// The owner of a task; none: no eligible node matches its selector and can carry it out.
+    /// The eligible ones of these nodes, which are in the order of their ids.
     #[must_use]
-    pub fn owner(&self, spec: &TaskSpec) -> Option<NodeId> {
+    pub fn among<'a>(
+        nodes: impl Iterator<Item = &'a Arc<NodeRecord>>,
+        declared: DeclaredTasks,
+        strategy: Strategy,
+    ) -> Self {
+        let working = nodes.filter(|node| node.liveness == Liveness::Working).cloned();
+        let working: Vec<Arc<NodeRecord>> = working.collect();
+        let eligible = working.iter().filter(|node| away(node).is_none()).cloned().collect();
+        Self { eligible, working, declared, strategy }
+    }
+
+    /// The eligible nodes, in the order of their ids.
+    pub fn eligible(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
+        self.eligible.iter()
+    }
+
+    /// Whether these members give every task to the node to which the others give it. It is true
+    /// only if all that strategies look at is the same.
+    #[must_use]
+    pub fn give_as(&self, others: &Self) -> bool {
+        let alike = |(one, other): (&Arc<NodeRecord>, &Arc<NodeRecord>)| {
+            Arc::ptr_eq(one, other) || looked_at(one) == looked_at(other)
+        };
+        self.strategy == others.strategy
+            && self.eligible.len() == others.eligible.len()
+            && self.eligible.iter().zip(&others.eligible).all(alike)
+            && self.declared == others.declared
+    }
+
+    /// The owner of a task; none: it has no definition, or no eligible node matches its selector and
+    /// can carry it out.
+    #[must_use]
+    pub fn owner(&self, task: &Task) -> Option<NodeId> {
+        task.spec().and_then(|spec| self.owner_of(spec, task.key.slot()))
+    }
+
+    fn owner_of(&self, spec: &TaskSpec, number: usize) -> Option<NodeId> {
+        self.choose(spec, number, &self.suited(spec))
+    }
+
+    /// The nodes that can own a task, in the order in which they would own it: the first is the
+    /// owner, and each further one would own it if those before it were away.
+    #[must_use]
+    pub fn ranking(&self, task: &Task) -> Vec<NodeId> {
+        let Some(spec) = task.spec() else { return Vec::new() };
+        let mut left = self.suited(spec);
+        let mut ranking = Vec::new();
+        while let Some(next) = self.choose(spec, task.key.slot(), &left) {
+            left.retain(|node| node.id != next);
+            ranking.push(next);
+        }
+        ranking
+    }
+
+    /// The eligible nodes that can own a task.
+    fn suited(&self, spec: &TaskSpec) -> Vec<&NodeRecord> {
         let nodes = self.eligible.iter().map(|node| &**node);
-        let suited = |node: &&NodeRecord| unsuited(node, spec, &self.declared).is_none();
-        let nodes: Vec<&NodeRecord> = nodes.filter(suited).collect();
+        nodes.filter(|node| unsuited(node, spec, &self.declared).is_none()).collect()
+    }
+
+    fn choose(&self, spec: &TaskSpec, number: usize, nodes: &[&NodeRecord]) -> Option<NodeId> {
         // A strategy that this version lacks is refused, so no state names one.
         let choose = choice(self.strategy_of(spec)).unwrap_or(consistent::choose);
-        choose(&spec.name, &nodes)
+        choose(Assignee { name: &spec.name, number }, nodes)
     }
 
     /// The strategy that is in force for a task.
@@ -180,7 +246,25 @@ impl Members {
     pub fn prober(&self, executor: &str) -> Option<NodeId> {
         let nodes = if self.eligible.is_empty() { &self.working } else { &self.eligible };
         let nodes: Vec<&NodeRecord> = nodes.iter().map(|node| &**node).collect();
-        consistent::choose(&format!("executor:{executor}"), &nodes)
+        consistent::winner(&format!("executor:{executor}"), &nodes)
+    }
+}
+
+/// All that assignment looks at of an eligible node.
+fn looked_at(node: &NodeRecord) -> impl PartialEq + '_ {
+    let NodeInfo { name, hostname, functions, shell, users, .. } = &node.info;
+    (node.id, node.weight(), node.labels(), (name, hostname), functions, *shell, users)
+}
+
+/// The number that a node draws for a task: the lowest one wins. None: the strategy draws none.
+#[must_use]
+pub fn draw(strategy: Strategy, task: &str, node: &NodeRecord) -> Option<u64> {
+    match strategy {
+        Strategy::Consistent => Some(consistent::draw(task, node.id, node.weight())),
+        Strategy::HashSlot => Some(hash_slot::draw(task, node)),
+        Strategy::HashSharding | Strategy::Weighted | Strategy::RoundRobin | Strategy::Range => {
+            None
+        }
     }
 }
 
@@ -189,5 +273,7 @@ fn matches(node: &NodeRecord, selector: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| node.label(key) == Some(value))
 }
 
+#[cfg(test)]
+mod bounds;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod request;
 mod stats;
 mod task;
 mod tick;
+mod what_if;
 
 pub use self::bench::{
     BenchClaims, BenchClaimsReport, BenchPrefix, BenchStart, BenchState, BenchTasks, BenchUncovered,
@@ -63,6 +64,7 @@ pub use self::task::{
     TotalsView, WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
+pub use self::what_if::{MovedTaskView, MovesView, ShareView, WhatIfView};
 pub use crate::domain::spec::bodies::ActionBody;
 pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
 #[cfg(feature = "cli")]

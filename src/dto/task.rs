@@ -300,7 +300,9 @@ pub struct AssignmentView {
     pub strategy: Word,
     /// Labels that a node must have; null: there is no definition.
     pub selector: Option<BTreeMap<String, String>>,
-    /// All of them.
+    /// With `hash_slot`: the slot to which its name is hashed.
+    pub slot: Option<u64>,
+    /// All nodes: the eligible ones in the order in which they would own it, then the others.
     pub nodes: Vec<EligibilityView>,
     /// The reason in a sentence.
     pub why: String,
@@ -311,8 +313,16 @@ pub struct AssignmentView {
 pub struct EligibilityView {
     /// Its name.
     pub node: String,
+    /// Its place among the eligible ones, from 1, the owner: it would own the task if those before
+    /// it were away. Null: it may not own the task.
+    pub rank: Option<u64>,
     /// Whether it may.
     pub eligible: bool,
+    /// Its weight.
+    pub weight: u32,
+    /// The number that it drew for the task, or for its slot; the lowest is first. Null: the
+    /// strategy draws none.
+    pub score: Option<u64>,
     /// Why not, for programs.
     pub reason: Option<Word>,
     /// Why not, for people.

@@ -18,7 +18,6 @@ use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence};
 use crate::domain::machine::{Refusal, Task, envelope};
-use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Exec;
 use crate::life::Life;
@@ -268,22 +267,17 @@ impl EngineContext {
         self.clock.boot().since(BootInstant(self.acknowledged.load(Ordering::Relaxed)))
     }
 
-    /// Whether this node owns a task.
-    pub fn owns(&self, spec: &TaskSpec) -> bool {
-        let owner = self.members.read().owner(spec);
-        owner.is_some_and(|owner| owner.0 == self.consensus.id())
-    }
-
     /// The same by the applied state alone, for those who check this node.
     pub fn owns_by_state(&self, task: &Task) -> bool {
         let members = Members::of(&self.consensus.replica().read());
-        let owner = task.spec().and_then(|spec| members.owner(spec));
+        let owner = members.owner(task);
         owner.is_some_and(|owner| owner.0 == self.consensus.id())
     }
 
     /// Whether this node owns the task that it has before it.
     pub fn owns_task(&self, task: &Task) -> bool {
-        task.live.deleted.is_none() && task.spec().is_some_and(|spec| self.owns(spec))
+        let owner = self.members.read().owner(task);
+        task.live.deleted.is_none() && owner.is_some_and(|owner| owner.0 == self.consensus.id())
     }
 
     /// How long before its due time a tick is claimed.

@@ -30,7 +30,7 @@ pub(super) struct EngineView<'a> {
 impl EngineView<'_> {
     /// Whether this node owns a task.
     pub fn owns(&self, task: &Task) -> bool {
-        let owner = task.spec().and_then(|spec| self.members.owner(spec));
+        let owner = self.members.owner(task);
         task.live.deleted.is_none() && owner == Some(self.node)
     }
 

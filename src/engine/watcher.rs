@@ -209,7 +209,7 @@ fn running_on_executor<'a>(
     let attempt = execution.attempt.as_ref().filter(|_| execution.status == Status::Running)?;
     let executor = &attempt.executor.as_ref()?.id;
     // Somebody has to watch also what no node can own now.
-    let owner = task.spec().and_then(|spec| view.members.owner(spec));
+    let owner = view.members.owner(task);
     let watches = owner.or_else(|| view.members.prober(executor)) == Some(view.node);
     // When an executor is removed, apply ends its attempts.
     Some((attempt, view.state.executor(executor)?)).filter(|_| watches)

@@ -1,11 +1,15 @@
 //! What is told about one task.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::context::StateView;
 use super::{eligibility, views};
-use crate::domain::assign::{hash_slot, unfit};
+use crate::domain::assign::{draw, hash_slot, unfit};
+use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
+use crate::domain::machine::record::NodeRecord;
 use crate::domain::spec;
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::dto::{
@@ -36,41 +40,60 @@ pub(crate) fn revisions(task: &Task) -> RevisionsView {
 /// Who owns it, and why.
 pub(crate) fn assignment(view: &StateView, task: &Task) -> AssignmentView {
     let spec = task.spec().filter(|_| task.live.deleted.is_none());
-    let owner = spec.and_then(|spec| view.members.owner(spec));
+    let owner = spec.and_then(|_| view.members.owner(task));
     let owner = owner.map(|owner| views::node_name(&view.state, owner));
-    let nodes = view.state.nodes().map(|node| {
-        let unfit =
-            spec.and_then(|spec| Some((unfit(node, spec, view.state.declared_tasks())?, spec)));
-        EligibilityView {
-            node: node.info.name.clone(),
-            eligible: unfit.is_none(),
-            reason: unfit.map(|(unfit, _)| eligibility::code(unfit).into()),
-            detail: unfit.map(|(unfit, spec)| eligibility::told(unfit, spec)),
-        }
-    });
-    let nodes: Vec<EligibilityView> = nodes.collect();
+    let strategy =
+        spec.map_or(view.state.cluster().strategy, |spec| view.members.strategy_of(spec));
+    let nodes = ranked(view, task, spec, strategy);
     let eligible = nodes.iter().filter(|node| node.eligible).count();
     let why = match (&owner, spec) {
         (_, None) => "a task marked deleted has no owner".to_owned(),
         (None, Some(spec)) => {
             format!("{}; its ticks wait", eligibility::nobody(&view.state, spec))
         }
-        (Some(owner), Some(spec)) => chosen(view.members.strategy_of(spec), spec, owner, eligible),
+        (Some(owner), Some(_)) => chosen(strategy, task, owner, eligible),
     };
-    let strategy =
-        spec.map_or(view.state.cluster().strategy, |spec| view.members.strategy_of(spec));
     AssignmentView {
         task: task.live.name.to_string(),
         owner,
         strategy: spec::strategy_word(strategy).into(),
         selector: spec.map(|spec| spec.assignment.selector.clone()),
+        slot: (strategy == Strategy::HashSlot).then(|| hash_slot::slot(&task.live.name)),
         nodes,
         why,
     }
 }
 
+/// The eligible nodes in the order in which they would own a task, then the others by id.
+fn ranked(
+    view: &StateView,
+    task: &Task,
+    spec: Option<&TaskSpec>,
+    strategy: Strategy,
+) -> Vec<EligibilityView> {
+    let ranking = if spec.is_some() { view.members.ranking(task) } else { Vec::new() };
+    let rank = |node: NodeId| ranking.iter().position(|ranked| *ranked == node);
+    let mut nodes: Vec<&Arc<NodeRecord>> = view.state.nodes().collect();
+    nodes.sort_by_key(|node| rank(node.id).unwrap_or(usize::MAX));
+    let nodes = nodes.into_iter().map(|node| {
+        let unfit =
+            spec.and_then(|spec| Some((unfit(node, spec, view.state.declared_tasks())?, spec)));
+        let rank = rank(node.id).and_then(|rank| u64::try_from(rank + 1).ok());
+        EligibilityView {
+            node: node.info.name.clone(),
+            rank,
+            eligible: unfit.is_none(),
+            weight: node.weight(),
+            score: rank.and_then(|_| draw(strategy, &task.live.name, node)),
+            reason: unfit.map(|(unfit, _)| eligibility::code(unfit).into()),
+            detail: unfit.map(|(unfit, spec)| eligibility::told(unfit, spec)),
+        }
+    });
+    nodes.collect()
+}
+
 /// Why a strategy chose this owner.
-fn chosen(strategy: Strategy, spec: &TaskSpec, owner: &str, eligible: usize) -> String {
+fn chosen(strategy: Strategy, task: &Task, owner: &str, eligible: usize) -> String {
     let nodes = if eligible == 1 { "node" } else { "nodes" };
     match strategy {
         Strategy::HashSharding => format!(
@@ -81,14 +104,19 @@ fn chosen(strategy: Strategy, spec: &TaskSpec, owner: &str, eligible: usize) -> 
             "{owner} drew the lowest number of the {eligible} eligible {nodes} for slot {} of \
              {}, to which the task's name is hashed: a hash of slot and node, divided by the \
              node's weight",
-            hash_slot::slot(&spec.name),
+            hash_slot::slot(&task.live.name),
             hash_slot::SLOTS
         ),
         Strategy::Weighted => format!(
             "the hash of the task's name, modulo the sum of the weights of the {eligible} eligible \
              {nodes}, falls into the share of {owner}"
         ),
-        Strategy::Consistent | Strategy::Range | Strategy::RoundRobin => format!(
+        Strategy::RoundRobin => format!(
+            "{owner} has the place, among the {eligible} eligible {nodes} in the order of their \
+             ids, that the task's number {} names modulo their number",
+            task.key.slot()
+        ),
+        Strategy::Consistent | Strategy::Range => format!(
             "{owner} drew the lowest number of the {eligible} eligible {nodes}: a hash of task and \
              node, divided by the node's weight"
         ),

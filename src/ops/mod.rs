@@ -36,6 +36,7 @@ pub(crate) mod streams;
 pub(crate) mod tasks;
 pub(crate) mod ticks;
 pub(crate) mod views;
+pub(crate) mod what_if;
 pub(crate) mod why;
 pub(crate) mod words;
 

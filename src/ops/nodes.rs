@@ -50,7 +50,7 @@ fn owned(view: &StateView) -> (BTreeMap<NodeId, u64>, u64) {
     let (mut owned, mut tasks) = (BTreeMap::new(), 0);
     for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
         tasks += 1;
-        if let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) {
+        if let Some(owner) = view.members.owner(task) {
             *owned.entry(owner).or_default() += 1;
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         None => TaskHead::Named { name: live.name.to_string() },
     };
     let present = task.spec().filter(|_| live.deleted.is_none());
-    let owner = present.and_then(|spec| view.members.owner(spec));
+    let owner = present.and_then(|_| view.members.owner(task));
     TaskView {
         definition,
         id: live.name.to_string(),

@@ -81,8 +81,8 @@ pub(crate) fn why(view: &StateView, task: &Task, at: Option<Timestamp>) -> WhyVi
     };
     let spec = task.spec();
     let body = spec.map(TaskBody::from);
-    let owner = spec.filter(|_| task.live.deleted.is_none());
-    let owner = owner.and_then(|spec| view.members.owner(spec));
+    let present = task.live.deleted.is_none();
+    let owner = present.then(|| view.members.owner(task)).flatten();
     let (verdict, fired) = (finding.verdict.map(words::verdict), finding.fired);
     WhyView {
         task: task.live.name.to_string(),
@@ -284,7 +284,7 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
         let summary = format!("{at} will be skipped: calendar {name} leaves it out");
         return TickFinding::foreseen(Verdict::Skipped, Some(Reason::Excluded), summary);
     }
-    let owner = task.spec().and_then(|spec| view.members.owner(spec));
+    let owner = view.members.owner(task);
     let Some(owner) = owner.map(|owner| views::node_name(&view.state, owner)) else {
         let nobody = task.spec().map(|spec| eligibility::nobody(&view.state, spec));
         let summary = format!("{at} waits: {}", nobody.unwrap_or_default());

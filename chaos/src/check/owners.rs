@@ -37,8 +37,10 @@ pub fn judge(run: &Run, findings: &mut Findings) {
         let members = Members::of(state);
         let working = state.nodes().filter(|node| node.liveness == Liveness::Working).count();
         for task in state.tasks() {
-            let Some(spec) = task.spec() else { continue };
-            let owner = members.owner(spec).map(|owner| owner.0);
+            if task.spec().is_none() {
+                continue;
+            }
+            let owner = members.owner(task).map(|owner| owner.0);
             findings.judge(OWNERS, 1);
             let name = task.live.name.to_string();
             if owner.is_none() && working > 0 {

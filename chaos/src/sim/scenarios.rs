@@ -76,7 +76,7 @@ fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
         let mut owned = 0;
         for task in state.tasks() {
             let spec = task.spec().unwrap();
-            if members.owner(spec).is_none_or(|found| found.0 != id) {
+            if members.owner(task).is_none_or(|found| found.0 != id) {
                 continue;
             }
             owned += 1;
@@ -114,7 +114,7 @@ async fn post(world: &SimWorld, path: &str, body: &Value) -> (u16, Value) {
 fn owner(world: &SimWorld, name: &str) -> usize {
     let states = world.states();
     let (_, state) = states.first().unwrap();
-    let owner = Members::of(state).owner(state.named(name).unwrap().spec().unwrap());
+    let owner = Members::of(state).owner(state.named(name).unwrap());
     let is_it = |index: &usize| {
         let alive = world.alive(*index).unwrap();
         Some(alive.context.running.get().unwrap().consensus.id()) == owner.map(|owner| owner.0)

@@ -33,7 +33,7 @@ fn tasks(view: &StateView) -> impl Iterator<Item = &Arc<Task>> {
 
 /// The node that owns a task.
 fn owner(view: &StateView, task: &Task) -> Option<String> {
-    let owner = view.members.owner(task.spec()?)?;
+    let owner = view.members.owner(task)?;
     Some(views::node_name(&view.state, owner))
 }
 

@@ -64,7 +64,7 @@ pub(in crate::api) async fn instances(read: ReadRequest) -> HandlerResult {
 fn owned(view: &StateView, limit: usize) -> BTreeMap<NodeId, Vec<String>> {
     let mut owned: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
     for task in super::tasks(view) {
-        let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) else { continue };
+        let Some(owner) = view.members.owner(task) else { continue };
         let names = owned.entry(owner).or_default();
         if names.len() < limit {
             names.push(task.live.name.to_string());

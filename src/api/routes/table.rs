@@ -10,7 +10,7 @@ use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use crate::api::tasks::{self, about, many};
 use crate::api::{
     calendars, cluster, events, executions, executors, health, metrics, nodes, output, preview,
-    spec,
+    spec, what_if,
 };
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
@@ -23,7 +23,7 @@ use crate::dto::{
     PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
     SchedulerSwitched, SchedulerView, StatsView, StrategyRequest, StrategyView, TaskChanged,
     TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView, TransferRequest, TriggerRequest,
-    WhyView,
+    WhatIfView, WhyView,
 };
 use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
@@ -114,6 +114,17 @@ const TASKS: &[Param] = &[
     param("owner", ParamKind::Text, "Only tasks of this node."),
     param("deleted", ParamKind::Flag, "List deleted names instead of tasks."),
     param("sort", ParamKind::Word(&["name", "next", "last"]), "The order of the list."),
+];
+const WHAT_IF: &[Param] = &[
+    param("leave", ParamKind::Texts, "A node that goes."),
+    param(
+        "join",
+        ParamKind::Texts,
+        "A node that comes, `NAME[:WEIGHT][:KEY=VALUE…]`: a new one, or one that may own nothing now.",
+    ),
+    param("drain", ParamKind::Texts, "A node that is drained."),
+    param("weight", ParamKind::Texts, "A node's other weight, `NAME=WEIGHT`."),
+    param("strategy", ParamKind::Text, "Another strategy of tasks that name none."),
 ];
 const EXECUTIONS: &[Param] = &[
     param(
@@ -361,6 +372,8 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
         .role(AccessRole::Admin).gives(&[(200, json(of::<MemberReplaced>))])
         .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),
+    route(Verb::Get, "/api/v1/cluster/what-if", "whatIf", "Which tasks would have another owner if nodes or the strategy changed. Nothing changes.", || get(what_if::what_if))
+        .query(&[WHAT_IF, PAGING]).gives(&[(200, json(of::<WhatIfView>))]).refuses(&[Code::AllWeights0]),
     route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))
         .gives(&[(200, json(of::<SchedulerView>))]),
     route(Verb::Get, "/api/v1/scheduler/jobs", "listJobs", "Tasks in short, by name.", || get(scheduler::jobs))
@@ -409,7 +422,6 @@ pub(super) static ROUTES: &[Route] = &[
     later(Verb::Get, "/api/v1/functions", "listFunctions", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
-    later(Verb::Get, "/api/v1/cluster/what-if", "whatIf", || get(spec::not_supported)),
     later(Verb::Get, "/api/v1/audit", "listAudit", || get(spec::not_supported)),
     later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/tokens", "createToken", || post(spec::not_supported)),

@@ -58,7 +58,7 @@ async fn routes_answer_in_one_form() {
         let got = rig.send(method, path, &[], None).await.refused(405, "method_not_allowed");
         assert_eq!(got.header("allow"), allow);
     }
-    for path in ["/functions", "/tokens", "/audit", "/cluster/what-if"] {
+    for path in ["/functions", "/tokens", "/audit"] {
         rig.get(path).await.refused(422, "not_supported");
     }
     let head = rig.send(Method::HEAD, "/api/v1/tasks", &[], None).await.expect(200);

@@ -20,6 +20,7 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
     for (strategy, why) in [
         ("hash-sharding", "n1 has the place, among the 1 eligible node"),
         ("weighted", "falls into the share of n1"),
+        ("round_robin", "that the task's number 0 names modulo their number"),
         ("hash_slot", "n1 drew the lowest number of the 1 eligible node for slot "),
     ] {
         let changed = put(json!(strategy)).await.expect(200).body;
@@ -29,6 +30,13 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
         let assigned = assigned("plain").await;
         assert_eq!((&assigned["strategy"], &assigned["owner"]), (&json!(word), &json!("n1")));
         assert!(assigned["why"].as_str().unwrap().contains(why), "{assigned}");
+        let first = &assigned["nodes"][0];
+        assert_eq!(
+            (&first["node"], &first["rank"], &first["weight"]),
+            (&json!("n1"), &json!(1), &json!(1))
+        );
+        assert_eq!(first["score"].is_u64(), word == "hash_slot", "{first}");
+        assert_eq!(assigned["slot"].is_u64(), word == "hash_slot", "{assigned}");
     }
     // A task's own strategy stands above that of the cluster.
     let own = json!({"name": "own", "schedule": yearly(), "action": ok(),
@@ -44,7 +52,7 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
         (
             json!("range"),
             "not_supported",
-            "it can be consistent, hash_sharding, hash_slot, weighted",
+            "it can be consistent, hash_sharding, hash_slot, weighted, round_robin",
         ),
         (json!("hash_slots"), "invalid_value", "did you mean `hash_slot`?"),
         (json!(7), "wrong_type", "must be one of consistent"),
@@ -56,5 +64,87 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
         assert!(said.contains(message), "{said}");
     }
     assert_eq!(told().await, "hash_slot");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_move_is_told_and_nothing_changes() {
+    let rig = ApiRig::start().await;
+    for number in 0..40 {
+        rig.make(&format!("t{number}"), yearly(), "ok").await;
+    }
+    let asked = async |query: &str| rig.get(&format!("/cluster/what-if{query}")).await;
+    let told = async |query: &str| asked(query).await.expect(200).body;
+    let now = told("").await;
+    assert_eq!(
+        (&now["tasks"], &now["moved"], &now["without_owner"]),
+        (&json!(40), &json!(0), &json!(0))
+    );
+    let n1 = json!({"node": "n1", "weight_now": 1, "weight": 1, "tasks_now": 40, "tasks": 40,
+        "fair_now": 40, "fair": 40});
+    assert_eq!((&now["nodes"], &now["items"]), (&json!([n1]), &json!([])));
+
+    // What a new node would get is what it gets: with two of weight 1 and one of weight 2.
+    let three = told("?join=n2&join=n3:2:zone=a&limit=1000").await;
+    let (nodes, moves) = (three["nodes"].as_array().unwrap(), three["moves"].as_array().unwrap());
+    let sum =
+        |of: &[Value], key: &str| of.iter().map(|one| one[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum(nodes, "tasks"), sum(nodes, "fair"), sum(nodes, "tasks_now")), (40, 40, 40));
+    assert_eq!(nodes[2]["fair"], 20);
+    assert_eq!(
+        (nodes[2]["weight_now"].clone(), nodes[2]["weight"].clone()),
+        (Value::Null, json!(2))
+    );
+    let moved = three["moved"].as_u64().unwrap();
+    assert!(moved > 10, "{three}");
+    assert_eq!(
+        (sum(moves, "tasks"), &three["fewest"]),
+        (moved, &json!(moved)),
+        "no more than has to"
+    );
+    assert!(moves.iter().all(|one| one["from"] == "n1" && one["to"] != "n1"), "{three}");
+    let items = three["items"].as_array().unwrap();
+    assert_eq!((items.len() as u64, &three["next_cursor"]), (moved, &Value::Null));
+    let first = told("?join=n2&join=n3:2:zone=a&limit=3").await;
+    assert_eq!(first["items"].as_array().unwrap()[..], items[..3]);
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = told(&format!("?join=n2&join=n3:2:zone=a&limit=3&cursor={next}")).await;
+    assert_eq!((&second["items"][0], &second["moved"]), (&items[3], &first["moved"]));
+
+    // In turn, each of three nodes gets a third.
+    let turns = told("?join=n2&join=n3&strategy=round_robin").await;
+    let counts: Vec<&Value> =
+        turns["nodes"].as_array().unwrap().iter().map(|one| &one["tasks"]).collect();
+    assert_eq!(
+        (counts, &turns["strategy"]),
+        (vec![&json!(14), &json!(13), &json!(13)], &json!("round_robin"))
+    );
+    for query in ["?drain=n1", "?leave=n1"] {
+        let none = told(query).await;
+        assert_eq!((&none["without_owner"], &none["without_owner_now"]), (&json!(40), &json!(0)));
+        assert_eq!(none["moves"], json!([{"from": "n1", "to": null, "tasks": 40}]));
+    }
+    let lighter = told("?join=n2&weight=n2%3D0").await;
+    assert_eq!(lighter["moved"], 0, "{lighter}");
+
+    for (query, parameter, message) in [
+        ("?leave=n9", "?leave", "`n9` is none of the nodes n1"),
+        ("?leave=n1&drain=n1", "?drain", "`n1` is none of the nodes"),
+        ("?join=web", "?join", "neither a node nor the name of a new one"),
+        ("?join=n2:1:2", "?join", "has two weights"),
+        ("?join=n2:x", "?join", "`x` is no weight"),
+        ("?join=n2:host=a", "?join", "the label host is the node's own"),
+        ("?weight=n1", "?weight", "must be NODE=WEIGHT"),
+        ("?strategy=range", "?strategy", "cannot be range in this version"),
+    ] {
+        let refused = asked(query).await.refused(422, "invalid_parameter").body;
+        let error = &refused["errors"][0];
+        assert_eq!(error["pointer"], parameter, "{refused}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{refused}");
+    }
+    asked("?weight=n1%3D0").await.refused(422, "all_weights_0");
+    asked("?without=n1").await.refused(422, "unknown_parameter");
+    assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(told("").await["nodes"], now["nodes"], "nothing changed");
     rig.stop().await;
 }

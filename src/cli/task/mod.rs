@@ -4,6 +4,7 @@ mod add;
 mod change;
 mod definition;
 mod edit;
+mod explain;
 mod follow;
 mod logs;
 mod options;
@@ -59,6 +60,8 @@ pub enum TaskCommand {
     Ticks(ticks::TicksArgs),
     /// Say why tasks fired or did not
     Why(ticks::WhyArgs),
+    /// Show which nodes own tasks, why, and in which order others would
+    Explain(TasksArgs),
     /// Show the kept definitions of tasks, and what each of them changed
     Revisions(TasksArgs),
     /// Give a task a definition again that it had
@@ -86,6 +89,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Next(args) => ticks::next(&args, context).await,
         TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
         TaskCommand::Why(args) => ticks::why(&args, context).await,
+        TaskCommand::Explain(args) => explain::explain(&args, context).await,
         TaskCommand::Revisions(args) => revisions::list(&args, context).await,
         TaskCommand::Revert(args) => revisions::revert(&args, context).await,
         TaskCommand::Stats(args) => stats::run(&args, context).await,

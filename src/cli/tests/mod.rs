@@ -21,6 +21,7 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 
 mod apply;
+mod assignment;
 mod changing;
 mod editing;
 mod events;

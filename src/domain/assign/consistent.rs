@@ -5,6 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::Assignee;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::NodeRecord;
 
@@ -12,13 +13,18 @@ use crate::domain::machine::record::NodeRecord;
 const FRACTION: u32 = 24;
 
 /// The node that draws the lowest number for a task.
-pub fn choose(task: &str, nodes: &[&NodeRecord]) -> Option<NodeId> {
-    let draws = nodes.iter().map(|node| (draw(task, node.id, node.weight()), node.id));
+pub fn choose(task: Assignee<'_>, nodes: &[&NodeRecord]) -> Option<NodeId> {
+    winner(task.name, nodes)
+}
+
+/// The node that draws the lowest number for a name.
+pub(super) fn winner(name: &str, nodes: &[&NodeRecord]) -> Option<NodeId> {
+    let draws = nodes.iter().map(|node| (draw(name, node.id, node.weight()), node.id));
     draws.min().map(|(_, id)| id)
 }
 
 /// −log2(u) ÷ weight in fixed point, for u uniform in (0, 1] by hash.
-fn draw(task: &str, node: NodeId, weight: u32) -> u64 {
+pub(super) fn draw(task: &str, node: NodeId, weight: u32) -> u64 {
     let hash = xxh3_64_with_seed(task.as_bytes(), node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     // Scaled for weights up to the largest.
     (u64::from(minus_log2(hash | 1)) << 16) / u64::from(weight.max(1))

@@ -3,12 +3,13 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Assignee;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::NodeRecord;
 
 /// The node at the place that the hash names.
-pub fn choose(task: &str, nodes: &[&NodeRecord]) -> Option<NodeId> {
+pub fn choose(task: Assignee<'_>, nodes: &[&NodeRecord]) -> Option<NodeId> {
     let count = u64::try_from(nodes.len()).ok().filter(|count| *count > 0)?;
-    let place = usize::try_from(xxh3_64(task.as_bytes()) % count).ok()?;
+    let place = usize::try_from(xxh3_64(task.name.as_bytes()) % count).ok()?;
     nodes.get(place).map(|node| node.id)
 }

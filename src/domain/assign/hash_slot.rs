@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::consistent;
+use super::{Assignee, consistent};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::NodeRecord;
 
@@ -13,8 +13,17 @@ use crate::domain::machine::record::NodeRecord;
 pub const SLOTS: u64 = 16_384;
 
 /// The winner of the task's slot.
-pub fn choose(task: &str, nodes: &[&NodeRecord]) -> Option<NodeId> {
-    consistent::choose(&format!("slot:{}", slot(task)), nodes)
+pub fn choose(task: Assignee<'_>, nodes: &[&NodeRecord]) -> Option<NodeId> {
+    consistent::winner(&drawn_for(task.name), nodes)
+}
+
+/// The number that a node draws for the slot of a task.
+pub(super) fn draw(task: &str, node: &NodeRecord) -> u64 {
+    consistent::draw(&drawn_for(task), node.id, node.weight())
+}
+
+fn drawn_for(task: &str) -> String {
+    format!("slot:{}", slot(task))
 }
 
 /// The slot of a task.

@@ -4,13 +4,14 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Assignee;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::NodeRecord;
 
 /// The node that has the place that the hash names.
-pub fn choose(task: &str, nodes: &[&NodeRecord]) -> Option<NodeId> {
+pub fn choose(task: Assignee<'_>, nodes: &[&NodeRecord]) -> Option<NodeId> {
     let sum: u64 = nodes.iter().map(|node| u64::from(node.weight())).sum();
-    let mut place = xxh3_64(task.as_bytes()).checked_rem(sum)?;
+    let mut place = xxh3_64(task.name.as_bytes()).checked_rem(sum)?;
     let node = nodes.iter().find(|node| {
         let weight = u64::from(node.weight());
         let found = place < weight;

@@ -77,8 +77,7 @@ pub(crate) struct TaskFilter {
 
 impl TaskFilter {
     fn fits(&self, view: &StateView, task: &Task) -> bool {
-        let owned =
-            |node: NodeId| task.spec().is_some_and(|spec| view.members.owner(spec) == Some(node));
+        let owned = |node: NodeId| view.members.owner(task) == Some(node);
         task.live.deleted.is_some() == self.deleted
             && self.status.is_none_or(|status| task_state(task) == status)
             && self.named.fits(task)
