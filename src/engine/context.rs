@@ -26,6 +26,7 @@ use crate::telemetry::metrics::Metrics;
 use super::EngineSettings;
 use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
 use super::limits::{PROPOSAL_LIMIT, TOGETHER};
+use super::moved::MembersChange;
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
 use super::timer::Alarm;
@@ -245,15 +246,18 @@ impl EngineContext {
         self.session.store(0, Ordering::Release);
     }
 
-    /// Looks again who may own tasks, and how much this node may do at once.
-    pub fn refresh_members(&self) {
+    /// Looks again who may own tasks, and how much this node may do at once. Returns the change, if
+    /// tasks may have other owners since.
+    pub fn refresh_members(&self) -> Option<MembersChange> {
         let (members, slots) = {
             let state = self.consensus.replica().read();
             let own = state.node(NodeId(self.consensus.id()));
             (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.slots()))
         };
-        *self.members.write() = Arc::new(members);
+        let after = Arc::new(members);
+        let before = std::mem::replace(&mut *self.members.write(), Arc::clone(&after));
         self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));
+        (!after.give_as(&before)).then_some(MembersChange { before, after })
     }
 
     /// Whether executors declare other tasks than when members were looked at last.

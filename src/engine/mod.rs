@@ -41,6 +41,7 @@ mod judge;
 mod limits;
 mod line_turns;
 mod liveness;
+mod moved;
 mod node_actor;
 mod observed;
 mod operator_log;

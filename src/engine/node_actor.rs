@@ -22,6 +22,7 @@ use super::dispatch::DispatchEvent;
 use super::execution_actor::ExecutionMsg;
 use super::judge::{LeaderView, LivenessJudge, LivenessReport};
 use super::limits::REPORT_TICKS;
+use super::moved::MovedTasks;
 use super::operator_log::OperatorLog;
 use super::prober::{ProbeEvent, Prober};
 use super::pulse;
@@ -67,6 +68,8 @@ pub(super) enum NodeMsg {
     Dispatched(Arc<str>, bool),
     /// What came of a probe of an executor.
     Probed(Arc<str>, Result<(), String>),
+    /// Tasks that other members give to this node or take from it; the last of them are told as such.
+    Moved(MovedTasks, bool),
     /// The next slice of a look at tasks.
     Continue,
     /// Stops every attempt.
@@ -212,6 +215,7 @@ impl NodeState {
             NodeMsg::Probed(executor, found) => {
                 self.on_probe(ProbeEvent::Probed(executor, found));
             }
+            NodeMsg::Moved(moved, last) => self.on_task(ResidencyEvent::Moved(moved, last)).await,
             NodeMsg::Continue => self.on_task(ResidencyEvent::Continue).await,
             NodeMsg::StopAll => self.on_attempt(DispatchEvent::StopAll(Stop::Ask)).await,
             #[cfg(test)]
@@ -237,7 +241,7 @@ impl NodeState {
 
     async fn applied(&mut self, hints: Vec<Hint>) {
         self.operator_log.tell(&self.context, &hints);
-        let (mut members, mut executors) = (false, false);
+        let (mut members, mut executors, mut scheduler) = (false, false, false);
         for hint in hints {
             match hint {
                 Hint::Settled(key) => {
@@ -276,20 +280,22 @@ impl NodeState {
                     self.on_watch(WatchEvent::Changed(task, execution));
                 }
                 Hint::Executors => executors = true,
-                Hint::Node(_) | Hint::Scheduler => members = true,
+                Hint::Node(_) | Hint::Strategy => members = true,
+                Hint::Scheduler => scheduler = true,
             }
         }
         // Whether a node can own a task may depend on executors that declare it.
-        let swept = members || (executors && self.context.declared_changed());
-        if swept {
+        let members = members || (executors && self.context.declared_changed());
+        let moved = members && self.look_at_members();
+        if scheduler {
             self.sweep().await;
         }
-        if swept {
+        if moved || scheduler {
             self.on_attempt(DispatchEvent::MembersChanged).await;
         } else if executors {
             self.on_attempt(DispatchEvent::ExecutorsChanged).await;
         }
-        if swept || executors {
+        if members || scheduler || executors {
             self.look_at_executors();
         }
         self.on_attempt(DispatchEvent::Fill).await;

@@ -7,7 +7,7 @@ use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::schedule::{Plan, ScheduleError};
-use crate::domain::settling::{SettleView, outlook};
+use crate::domain::settling::{NextDecision, SettleView, outlook};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::EngineSettings;
@@ -68,6 +68,17 @@ impl ObservedTask {
         // What stands in a line cannot be granted ahead of its tick.
         let lead = if task.lined() { Millis(0) } else { lead };
         SettleView { task, plan, settled: *settled, scheduler: *scheduler, now, lead, failover }
+    }
+
+    /// When it needs something first: now, at an instant, or never as things stand.
+    pub fn wanted_at(&self, now: Timestamp, settings: &EngineSettings) -> Timestamp {
+        let never = Timestamp(i64::MAX);
+        let Some(Ok(plan)) = self.plan() else { return never };
+        match outlook(&self.view(&plan, now, LEAD_MAX, settings.failover_timeout)) {
+            NextDecision::Due => self.settled.min(now),
+            NextDecision::Wake(at) => at,
+            NextDecision::Idle => never,
+        }
     }
 
     /// What it needs: an actor, an alarm or nothing.

@@ -51,7 +51,9 @@ impl OperatorLog {
         for hint in hints {
             match *hint {
                 Hint::Node(id) => self.node(&context.consensus.replica().read(), id),
-                Hint::Scheduler => self.scheduler(&context.consensus.replica().read()),
+                Hint::Scheduler | Hint::Strategy => {
+                    self.scheduler(&context.consensus.replica().read())
+                }
                 Hint::Ended(task, execution, status) => {
                     self.ended(context, task, execution, status);
                 }

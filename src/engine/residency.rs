@@ -6,12 +6,13 @@
 //! [`ResidencyEvent::Assessed`]. The node actor executes the actions
 //! ([`task_control`](super::task_control)).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::domain::ids::TaskKey;
 use crate::domain::time::Timestamp;
 
 use super::limits::AFTER_FAILURE;
+use super::moved::MovedTasks;
 use super::sleepers::{Need, Sleepers};
 
 /// Number of tasks processed before other messages are handled.
@@ -30,6 +31,9 @@ pub(super) enum ResidencyEvent {
     Changed(TaskKey),
     /// All tasks must be checked. The list has all tasks.
     Sweep(VecDeque<TaskKey>),
+    /// Other members give these tasks to this node, or take them from it. The flag is true with the
+    /// last ones of a change.
+    Moved(MovedTasks, bool),
     /// Alarms of tasks are due, each with its time.
     AlarmsDue(Vec<(TaskKey, Timestamp)>),
     /// The next slice of the tasks can be checked.
@@ -51,7 +55,7 @@ pub(super) enum ResidencyDo {
     /// Send a message to the task's actor to check the state.
     Look(TaskKey),
     /// Compute the needs of a task and reply immediately with [`ResidencyEvent::Assessed`]. The
-    /// flag is true if this is part of a check of all tasks.
+    /// flag is true if this is part of a check of all tasks, or of those that moved here.
     Assess(TaskKey, bool),
     /// Start an actor for a task.
     Activate(TaskKey, Residence),
@@ -76,11 +80,15 @@ pub(super) struct Residency {
     asleep: Sleepers,
     /// Tasks to be checked because their alarms were due.
     awake: VecDeque<TaskKey>,
+    /// Tasks to be checked because they moved here. Those that need something first come first.
+    moved: BTreeSet<(Timestamp, TaskKey)>,
+    /// Whether more of them are to come.
+    more_to_come: bool,
     /// Other tasks to be checked.
     queue: VecDeque<TaskKey>,
     /// Whether [`ResidencyDo::Continue`] was requested.
     continuing: bool,
-    /// Number of tasks, in the current check of all tasks, that this node did not have before.
+    /// Number of tasks, in the current check, that this node did not have before.
     taken: usize,
     /// Tasks for which the log already has that their ticks cannot be computed.
     unreadable: HashSet<TaskKey>,
@@ -97,6 +105,14 @@ impl Residency {
             ResidencyEvent::Changed(task) => todo.push(self.visit(task, false)),
             ResidencyEvent::Sweep(tasks) => {
                 self.queue = tasks;
+                self.go_on(&mut todo);
+            }
+            ResidencyEvent::Moved(MovedTasks { gained, given }, last) => {
+                // What has no actor and was given away is found out when its alarm is due.
+                let acting = given.iter().filter(|task| self.residents.contains_key(task));
+                todo.extend(acting.map(|task| ResidencyDo::Look(*task)));
+                self.moved.extend(gained);
+                self.more_to_come = !last;
                 self.go_on(&mut todo);
             }
             ResidencyEvent::AlarmsDue(alarms) => {
@@ -146,19 +162,23 @@ impl Residency {
     }
 
     fn go_on(&mut self, todo: &mut Vec<ResidencyDo>) {
-        let some = !self.awake.is_empty() || !self.queue.is_empty();
+        let waiting = !self.awake.is_empty() || !self.moved.is_empty() || !self.queue.is_empty();
+        let some = waiting || (self.taken > 0 && !self.more_to_come);
         if some && !self.continuing {
             self.continuing = true;
             todo.push(ResidencyDo::Continue);
         }
     }
 
-    /// Takes the next slice of tasks to be checked. Those with due alarms come first.
+    /// Takes the next slice of tasks to be checked. Those with due alarms come first, then those that
+    /// moved here.
     fn slice(&mut self, todo: &mut Vec<ResidencyDo>) {
         self.continuing = false;
         for _ in 0..SLICE {
             if let Some(task) = self.awake.pop_front() {
                 todo.push(self.visit(task, false));
+            } else if let Some((_, task)) = self.moved.pop_first() {
+                todo.push(self.visit(task, true));
             } else if let Some(task) = self.queue.pop_front() {
                 todo.push(self.visit(task, true));
             } else {
@@ -167,8 +187,10 @@ impl Residency {
         }
         // A sweep ends one turn after its last tasks were taken, when they have been assessed.
         if todo.is_empty() {
-            let taken = std::mem::take(&mut self.taken);
-            todo.extend((taken > 0).then_some(ResidencyDo::TookOver(taken)));
+            if !self.more_to_come {
+                let taken = std::mem::take(&mut self.taken);
+                todo.extend((taken > 0).then_some(ResidencyDo::TookOver(taken)));
+            }
         } else {
             self.continuing = true;
             todo.push(ResidencyDo::Continue);
@@ -219,5 +241,33 @@ impl Residency {
         if self.asleep.arm(task, at) {
             todo.push(ResidencyDo::SetAlarm(task, at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_tasks_that_moved_here_those_due_first_come_first() {
+        let (mut residency, now) = (Residency::default(), Timestamp(0));
+        let part = |gained: &[(i64, u64)]| {
+            let gained = gained.iter().map(|(at, task)| (Timestamp(*at), TaskKey(*task))).collect();
+            MovedTasks { gained, given: vec![TaskKey(9)] }
+        };
+        let first = ResidencyEvent::Moved(part(&[(30, 1), (10, 2)]), false);
+        assert_eq!(residency.on(first, now), [ResidencyDo::Continue], "task 9 has no actor");
+        let last = ResidencyEvent::Moved(part(&[(20, 3)]), true);
+        assert_eq!(residency.on(last, now), []);
+        let mut todo = residency.on(ResidencyEvent::Continue, now);
+        assert_eq!(todo.pop(), Some(ResidencyDo::Continue));
+        let order = [2, 3, 1].map(|task| ResidencyDo::Assess(TaskKey(task), true));
+        assert_eq!(todo, order);
+        for task in [2, 3, 1].map(TaskKey) {
+            let need = Ok(Need::Alarm(Timestamp(100)));
+            let assessed = ResidencyEvent::Assessed { task, need, swept: true };
+            assert_eq!(residency.on(assessed, now), [ResidencyDo::SetAlarm(task, Timestamp(100))]);
+        }
+        assert_eq!(residency.on(ResidencyEvent::Continue, now), [ResidencyDo::TookOver(3)]);
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::domain::ids::TaskKey;
+use crate::domain::ids::{NodeId, TaskKey};
+use crate::life;
 
 use super::node_actor::{NodeMsg, NodeState};
 use super::observed::ObservedTask;
@@ -31,6 +32,29 @@ impl NodeState {
         let frozen = self.context.consensus.replica().frozen();
         let tasks = frozen.tasks().map(|task| task.key).collect();
         self.on_task(ResidencyEvent::Sweep(tasks)).await;
+    }
+
+    /// Takes the members as they are now, and starts a check of the tasks that they give to this node
+    /// or take from it. Returns whether there may be any.
+    pub(super) fn look_at_members(&self) -> bool {
+        let Some(change) = self.context.refresh_members() else { return false };
+        let (context, node) = (Arc::clone(&self.context), self.me.clone());
+        let compare = async move {
+            let state = context.consensus.replica().frozen();
+            let comparing = Arc::clone(&context);
+            let compared = life::blocking(move || {
+                let (own, now) = (NodeId(comparing.consensus.id()), comparing.clock.now());
+                change.compare(&state, own, now, &comparing.settings, |moved, last| {
+                    // A stopping node actor makes no more decisions.
+                    let _stopped = node.send_message(NodeMsg::Moved(moved, last));
+                });
+            });
+            if let Err(error) = compared.await {
+                context.fail(format!("the engine's look at the owners of tasks failed: {error}"));
+            }
+        };
+        self.context.spawn(compare);
+        true
     }
 
     /// Executes one action. Returns the resulting event, if there is one.

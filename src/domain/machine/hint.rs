@@ -41,8 +41,10 @@ pub enum Hint {
     Node(NodeId),
     /// The record of an executor changed.
     Executors,
-    /// The scheduler was started or stopped, or gives tasks to nodes in another way.
+    /// The scheduler was started or stopped.
     Scheduler,
+    /// Tasks that name no strategy are given to nodes by another one.
+    Strategy,
 }
 
 impl Hint {
@@ -59,7 +61,11 @@ impl Hint {
             | Self::Stop(task, _)
             | Self::Accepted(task, _)
             | Self::Ended(task, ..) => Some(*task),
-            Self::Verdict(..) | Self::Node(_) | Self::Executors | Self::Scheduler => None,
+            Self::Verdict(..)
+            | Self::Node(_)
+            | Self::Executors
+            | Self::Scheduler
+            | Self::Strategy => None,
         }
     }
 }

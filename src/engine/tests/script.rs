@@ -28,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 56);
+    stories::play::<EngineWorld>("engine/testscripts", 57);
 }
 
 fn duration(text: &str) -> Millis {
@@ -84,6 +84,10 @@ impl StoryWorld for EngineWorld {
                 self.sweep();
                 self.find();
             }
+            "assessed" => {
+                let assessed = std::mem::take(&mut self.assessed);
+                self.told.push(format!("{assessed} of {} tasks", self.state.task_count()));
+            }
             "limit" => self.dispatch.slots.set_limit(line.number_at(1).try_into().expect("small")),
             "fill" => self.on_attempt(DispatchEvent::Fill),
             "check" => self.on_attempt(DispatchEvent::Check),
@@ -137,6 +141,12 @@ impl EngineWorld {
                 node: NodeId(line.number_at(1)),
                 weight: Some(Some(line.number_at(2).try_into().expect("small"))),
                 slots: None,
+                labels: None,
+            }),
+            "slots" => Command::NodePatch(NodePatch {
+                node: NodeId(line.number_at(1)),
+                weight: None,
+                slots: Some(Some(line.number_at(2).try_into().expect("small"))),
                 labels: None,
             }),
             "strategy" => Command::SetStrategy(StrategyChange {

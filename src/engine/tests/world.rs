@@ -2,6 +2,7 @@
 //! decisions, and records the resulting actions.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::executors;
 use crate::clock::BootInstant;
@@ -11,11 +12,12 @@ use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Genesis, OfFence};
 use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::Liveness;
-use crate::domain::machine::{Answer, Applied, Command, DeclaredTasks, Hint, Response, State};
+use crate::domain::machine::{Answer, Applied, Command, Hint, Response, State};
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::EngineSettings;
 use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent};
 use crate::engine::judge::{LeaderView, LivenessJudge, sample_node};
+use crate::engine::moved::MembersChange;
 use crate::engine::observed::ObservedTask;
 use crate::engine::prober::{ProbeEvent, Prober};
 use crate::engine::residency::{Residence, Residency, ResidencyDo, ResidencyEvent};
@@ -45,8 +47,10 @@ pub(super) struct EngineWorld {
     pub residency: Residency,
     pub judge: LivenessJudge,
     pub watcher: Watcher,
-    /// The tasks that executors declared at the last look.
-    declared: DeclaredTasks,
+    /// The nodes that may own tasks, at the last look.
+    owners: Arc<Members>,
+    /// How many tasks were assessed.
+    pub assessed: usize,
     pub prober: Prober,
     pub leads: bool,
     pub former_leader: Option<(u64, BootInstant)>,
@@ -79,7 +83,8 @@ impl Default for EngineWorld {
             session: None,
             dispatch: executors::dispatch(),
             watcher: executors::watcher(),
-            declared: DeclaredTasks::default(),
+            owners: Arc::default(),
+            assessed: 0,
             prober: executors::prober(),
             residency: Residency::default(),
             judge: LivenessJudge::default(),
@@ -167,7 +172,7 @@ impl EngineWorld {
     }
 
     pub fn hints(&mut self, hints: Vec<Hint>) {
-        let (mut members, mut executors) = (false, false);
+        let (mut members, mut executors, mut scheduler) = (false, false, false);
         for hint in hints {
             match hint {
                 Hint::Settled(task) => {
@@ -203,20 +208,22 @@ impl EngineWorld {
                     self.on_watch(WatchEvent::Changed(task, execution));
                 }
                 Hint::Executors => executors = true,
-                Hint::Node(_) | Hint::Scheduler => members = true,
+                Hint::Node(_) | Hint::Strategy => members = true,
+                Hint::Scheduler => scheduler = true,
                 _ => {}
             }
         }
-        let declared = self.state.declared_tasks().clone();
-        let swept = members || self.declared != declared;
-        self.declared = declared;
-        if swept {
+        let members = members || self.state.declared_tasks() != self.owners.declared();
+        let moved = members && self.look_at_members();
+        if scheduler {
             self.sweep();
+        }
+        if moved || scheduler {
             self.on_attempt(DispatchEvent::MembersChanged);
         } else if executors {
             self.on_attempt(DispatchEvent::ExecutorsChanged);
         }
-        if swept || executors {
+        if members || scheduler || executors {
             self.on_probe(ProbeEvent::Look(Millis(0)));
         }
         self.on_attempt(DispatchEvent::Fill);
@@ -264,7 +271,27 @@ impl EngineWorld {
         self.state.named(name).unwrap_or_else(|| panic!("no task {name}")).key
     }
 
+    /// Takes the members as they are now, and looks at the tasks that move.
+    fn look_at_members(&mut self) -> bool {
+        let Some(change) = self.refresh_members() else { return false };
+        let mut parts = Vec::new();
+        change.compare(&self.state, OWN, self.now, &settings(), |moved, last| {
+            parts.push((moved, last));
+        });
+        for (moved, last) in parts {
+            self.on_task(ResidencyEvent::Moved(moved, last));
+        }
+        true
+    }
+
+    fn refresh_members(&mut self) -> Option<MembersChange> {
+        let after = Arc::new(Members::of(&self.state));
+        let before = std::mem::replace(&mut self.owners, Arc::clone(&after));
+        (!after.give_as(&before)).then_some(MembersChange { before, after })
+    }
+
     pub fn sweep(&mut self) {
+        self.refresh_members();
         let tasks = self.state.tasks().map(|task| task.key).collect();
         self.on_task(ResidencyEvent::Sweep(tasks));
     }
@@ -290,6 +317,7 @@ impl EngineWorld {
                     continue;
                 }
                 ResidencyDo::Assess(task, swept) => {
+                    self.assessed += 1;
                     ResidencyEvent::Assessed { task, need: self.assess(task), swept }
                 }
                 ResidencyDo::Activate(task, residence) => {
@@ -332,16 +360,7 @@ impl EngineWorld {
         let owned =
             |found: &ObservedTask| self.session.is_some() && self.view(&members).owns(&found.task);
         let Some(observed) = observed.filter(owned) else { return Ok(Need::Nothing) };
-        let settings = EngineSettings {
-            failover_timeout: Millis(5_000),
-            down_after: Millis(1_500),
-            dispatch_ttl: Millis(1_000),
-            activation_horizon: HORIZON,
-            attempts_max: usize::MAX,
-            executors: ExecutorSettings::default(),
-            info: sample_node(1, Liveness::Working).info,
-        };
-        observed.need(self.now, &settings).map_err(|error| error.message)
+        observed.need(self.now, &settings()).map_err(|error| error.message)
     }
 
     // ---- attempts
@@ -408,6 +427,18 @@ impl EngineWorld {
         });
         self.told.extend(lines);
         self.told.push(format!("{} run here", self.dispatch.running()));
+    }
+}
+
+fn settings() -> EngineSettings {
+    EngineSettings {
+        failover_timeout: Millis(5_000),
+        down_after: Millis(1_500),
+        dispatch_ttl: Millis(1_000),
+        activation_horizon: HORIZON,
+        attempts_max: usize::MAX,
+        executors: ExecutorSettings::default(),
+        info: sample_node(1, Liveness::Working).info,
     }
 }
 

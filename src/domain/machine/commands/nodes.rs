@@ -207,7 +207,7 @@ impl State {
     ) -> Response {
         if self.cluster.strategy != body.strategy {
             self.cluster.strategy = body.strategy;
-            effects.hints.push(Hint::Scheduler);
+            effects.hints.push(Hint::Strategy);
             self.tell(cx, EventKind::SchedulerChanged, self.scheduler(), effects);
         }
         Ok(Answer::Done)

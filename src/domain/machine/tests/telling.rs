@@ -148,6 +148,7 @@ fn hint(names: &Names<'_>, hint: &Hint) -> Option<String> {
         | Hint::Node(_)
         | Hint::Executors
         | Hint::Scheduler
+        | Hint::Strategy
         | Hint::AttemptEnded(..) => return None,
         Hint::Accepted(_, execution) => format!("e{execution} accepted"),
         Hint::Verdict(found, None, _) => verdict(*found),
