@@ -440,14 +440,18 @@ impl UpperLayers {
             let members = members.iter().map(|member| (&*member.peer, &*member.http));
             exec.set_own(config.listeners_of(members, http));
         });
-        let _first = self.context.running.set(RunningParts { consensus, engine: engine.clone() });
+        let _first = self
+            .context
+            .running
+            .set(RunningParts { consensus: consensus.clone(), engine: engine.clone() });
         let why = tokio::select! {
             biased;
             never = guarded => match never {},
             _ = thread.stop.wait_for(|stop| *stop) => None,
             why = ended.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone());
-                Some(Fatal::Ended(why.unwrap_or_else(|| "consensus ended".to_owned())))
+                let why = why.unwrap_or_else(|| "consensus ended".to_owned());
+                Some(if consensus.was_removed() { Fatal::Removed(why) } else { Fatal::Ended(why) })
             }
             why = engine.failure() => Some(Fatal::Ended(why)),
         };

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
+use super::extract::{HandlerResult, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::{answer, ok};
 use crate::domain::spec;
@@ -21,13 +21,6 @@ pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
     let to = fields.text("to");
     fields.done()?;
     Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller, to).await?))
-}
-
-/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data. `id` is its
-/// configured id or its node name.
-pub(super) async fn replace(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
-    write.no_fields()?;
-    Ok(answer(StatusCode::OK, cluster::replace(&write.caller, &id).await?))
 }
 
 /// `GET /scheduler/status`.

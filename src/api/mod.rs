@@ -22,6 +22,7 @@ mod fields;
 mod frame;
 mod health;
 mod lists;
+mod members;
 mod metrics;
 mod nodes;
 mod output;

@@ -13,8 +13,9 @@ use super::node;
 use super::table::fields;
 use crate::client::{Patience, path};
 use crate::dto::{
-    CleanupAllRequest, ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched,
-    SchedulerView, StrategyRequest, StrategyView, TasksLeft, TransferRequest, Word,
+    CleanupAllRequest, ClusterView, CurrentLeader, EnvelopeView, MemberAddRequest, MemberJoined,
+    MemberRemoved, SchedulerSwitched, SchedulerView, StrategyRequest, StrategyView, TasksLeft,
+    TransferRequest, Word,
 };
 
 /// Time limit of requests that may take long: a member may have much data to fetch, and there may
@@ -45,6 +46,22 @@ pub enum ClusterCommand {
 /// Commands for the members.
 #[derive(Debug, Subcommand)]
 pub enum MembersCommand {
+    /// Add a node that was started with an empty data folder
+    Add {
+        /// Its node.id, such as 4
+        id: u16,
+        /// Host and port of its peer listener, as the other nodes reach it
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+        /// Base URL of its API
+        #[arg(long, value_name = "URL")]
+        http: Option<String>,
+    },
+    /// Remove a member: its tasks go to other nodes, its executions end, then its vote is gone
+    Remove {
+        /// The member's name or id, such as n4
+        member: String,
+    },
     /// Readmit a member that lost its data and was started with an empty data folder
     Replace {
         /// The member's name or id, such as n3
@@ -73,6 +90,12 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
     match command {
         ClusterCommand::Status => status(context).await,
         ClusterCommand::TransferLeader { node } => transfer(node.as_deref(), context).await,
+        ClusterCommand::Members(MembersCommand::Add { id, peer, http }) => {
+            add(MemberAddRequest { id, peer, http }, context).await
+        }
+        ClusterCommand::Members(MembersCommand::Remove { member }) => {
+            remove(&member, context).await
+        }
         ClusterCommand::Members(MembersCommand::Replace { member }) => {
             replace(&member, context).await
         }
@@ -129,10 +152,32 @@ async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
+/// Adds a node.
+async fn add(node: MemberAddRequest, context: &mut CliContext) -> CommandResult {
+    let body = fetch::value(&node);
+    let reply = ask::<MemberJoined>(&path(["cluster", "members"]), Some(&body), context).await?;
+    context.out.one(&reply.body, |_clock| {
+        format!("member {} added; it has all data and a vote", reply.says.member)
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Removes a member.
+async fn remove(member: &str, context: &mut CliContext) -> CommandResult {
+    let path_to = path(["cluster", "members", member]);
+    let client = context.patient_client(patience())?;
+    let reply = client.send(Method::DELETE, &path_to, &[], None, &[]).await?;
+    let says: MemberRemoved = fetch::typed(&reply.body, Exit::Unknown)?;
+    context
+        .out
+        .one(&reply.body, |_clock| format!("member {} removed; its process ends", says.member))?;
+    Ok(Exit::Ok)
+}
+
 /// Readmits a member.
 async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     let path_to = path(["cluster", "members", member, "replace"]);
-    let reply = ask::<MemberReplaced>(&path_to, None, context).await?;
+    let reply = ask::<MemberJoined>(&path_to, None, context).await?;
     context.out.one(&reply.body, |_clock| {
         let number = member.parse::<u16>().is_ok();
         let name = if number { format!("member {member}") } else { member.to_owned() };
@@ -141,14 +186,17 @@ async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
+fn patience() -> Patience {
+    Patience { answer_within: ANSWER_WITHIN, ..Patience::default() }
+}
+
 /// Sends a request that may take long.
 async fn ask<T: ReplyKind>(
     path_to: &str,
     body: Option<&Value>,
     context: &CliContext,
 ) -> Result<TypedReply<T>, Failure> {
-    let patience = Patience { answer_within: ANSWER_WITHIN, ..Patience::default() };
-    let client = context.patient_client(patience)?;
+    let client = context.patient_client(patience())?;
     let reply = client.send(Method::POST, path_to, &[], body, &[]).await?;
     let says = fetch::typed(&reply.body, Exit::Unknown)?;
     Ok(TypedReply { status: reply.status, body: reply.body, says })
@@ -160,7 +208,7 @@ async fn status(context: &mut CliContext) -> CommandResult {
     let nodes = fetch::all(context, &path(["nodes"]), &[]).await?.says;
     let cluster = &reply.says;
     context.out.one(&reply.body, |clock| {
-        let head = fields(&[
+        let mut lines = vec![
             ("cluster", cluster.name.clone()),
             ("id", cluster.id.clone()),
             ("leader", cluster.leader.clone().unwrap_or_default()),
@@ -169,7 +217,11 @@ async fn status(context: &mut CliContext) -> CommandResult {
             ("scheduling", scheduling(cluster.scheduler == "started").to_owned()),
             ("timezone", cluster.timezone.clone()),
             ("tasks", cluster.tasks.to_string()),
-        ]);
+        ];
+        if let Some(joining) = &cluster.joining {
+            lines.push(("joining", joining.clone()));
+        }
+        let head = fields(&lines);
         format!("{head}\n{}", node::table(&nodes, clock).render(true))
     })?;
     Ok(Exit::Ok)

@@ -12,9 +12,9 @@ use super::exit::{Exit, Failure};
 use crate::dto::{
     AssignmentView, CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader,
     EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView,
-    ItemsView, ListPlace, ListView, MemberReplaced, Message, MovedTaskView, NextView, NodeView,
-    RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyView, TaskChanged,
-    TaskView, TasksLeft, TickView, WhatIfView, WhyView,
+    ItemsView, ListPlace, ListView, MemberJoined, MemberRemoved, Message, MovedTaskView, NextView,
+    NodeView, RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyView,
+    TaskChanged, TaskView, TasksLeft, TickView, WhatIfView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -80,7 +80,8 @@ kinds! {
     NodeView = "a node";
     ClusterView = "a cluster";
     CurrentLeader = "a leader";
-    MemberReplaced = "a member";
+    MemberJoined = "a member";
+    MemberRemoved = "a member";
     SchedulerView = "a scheduler";
     StrategyView = "a strategy";
     EnvelopeView<SchedulerSwitched> = "a scheduler";

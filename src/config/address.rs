@@ -9,7 +9,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Checks a `host:port` to connect to: a name, an IPv4 address, or an IPv6 address in brackets.
-pub(super) fn host_port(text: &str) -> Result<(), String> {
+pub(crate) fn host_port(text: &str) -> Result<(), String> {
     const RULE: &str = "must be host:port such as 10.0.0.1:7070 or n1.example:7070";
     let (host, port) = split(text).ok_or(RULE)?;
     if port == 0 {
@@ -25,7 +25,7 @@ pub(super) fn host_port(text: &str) -> Result<(), String> {
 }
 
 /// Checks an HTTP or HTTPS base URL such as `http://host:port`.
-pub(super) fn base_url(text: &str) -> Result<(), String> {
+pub(crate) fn base_url(text: &str) -> Result<(), String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let rest = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     rest.and_then(|rest| host_port(rest).ok())

@@ -35,6 +35,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefSettings, is_plain};
+pub(crate) use self::address::{base_url, host_port};
 #[cfg(feature = "cli")]
 pub use self::definitions::Defined;
 pub use self::definitions::Definitions;

@@ -23,6 +23,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::time::Timestamp;
 use crate::storage::{FolderIdentity, StorageError};
 
+use super::members::removed::{self, MemberWord};
 use super::network::kind;
 use super::peers::{PeerConnections, Peers};
 use super::wire::{Malformed, WireReader};
@@ -203,11 +204,14 @@ pub(super) async fn run(
                 say(progress, "waiting for every member to write the cluster's id down".to_owned());
             }
             AskRound::AllNew => say(progress, "waiting for the lowest member to begin".to_owned()),
+            // A cluster that runs has given it an identity.
+            AskRound::Running(_) if standing.lock().identity.is_some() => return Ok(false),
             AskRound::Running(member) => {
+                let word = ask_about(&others, member, settings.member).await;
                 let what = format!(
                     "this node's data folder is empty, but member {member} belongs to a running \
-                     cluster; readmit this node with: punctual cluster members replace {}",
-                    settings.member
+                     cluster; {}",
+                    command(settings, word)
                 );
                 if reminder.is_due() {
                     tracing::warn!("{what}");
@@ -218,6 +222,31 @@ pub(super) async fn run(
         }
         tokio::time::sleep(ROUND).await;
     }
+}
+
+/// What a member of a running cluster says of this one.
+async fn ask_about(others: &[Arc<PeerConnections>], member: u16, own: u16) -> MemberWord {
+    let Some(peer) = others.iter().find(|peer| peer.id == member) else {
+        return MemberWord::Unknown;
+    };
+    let question = removed::question(NodeId::new(own, 0));
+    let answer = peer.forward.call(kind::MEMBER, question, ASK_LIMIT).await;
+    answer.map_or(MemberWord::Unknown, |answer| MemberWord::read(&answer))
+}
+
+/// The command that takes this node in, as an operator types it.
+fn command(settings: &ConsensusSettings, word: MemberWord) -> String {
+    let id = settings.member;
+    if word != MemberWord::NotListed {
+        return format!("readmit this node with: punctual cluster members replace {id}");
+    }
+    let own = settings.members.iter().find(|member| member.id == id);
+    let (peer, http) = own.map_or(("", ""), |own| (&*own.peer, &*own.http));
+    let http = if http.is_empty() { String::new() } else { format!(" --http {http}") };
+    format!(
+        "this node is no member yet; add it with: punctual cluster members add {id} --peer \
+         {peer}{http}"
+    )
 }
 
 /// Limits how often a message for the operator is repeated.
@@ -298,6 +327,24 @@ async fn give(asked: &[&Arc<PeerConnections>], id: u128) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_node_names_the_command_that_takes_it_in() {
+        let addresses = ["n1:7070".to_owned(), "n2:7070".to_owned()];
+        let mut settings = super::super::tests::settings(&addresses, 2, 1_000);
+        let readmit = "readmit this node with: punctual cluster members replace 2";
+        for word in [MemberWord::Unknown, MemberWord::Listed, MemberWord::Removed] {
+            assert_eq!(command(&settings, word), readmit);
+        }
+        let add = "this node is no member yet; add it with: punctual cluster members add 2 --peer \
+                   n2:7070";
+        assert_eq!(command(&settings, MemberWord::NotListed), add);
+        settings.members[1].http = "http://n2:8080".to_owned();
+        assert_eq!(
+            command(&settings, MemberWord::NotListed),
+            format!("{add} --http http://n2:8080")
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_wants_an_operator_is_said_once_a_minute() {

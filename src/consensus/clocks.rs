@@ -1,5 +1,5 @@
-//! Polls the wall clocks of the other members, from which cluster time is computed. The answers
-//! also show which members respond and which members their settings list.
+//! Polls the wall clocks of the other members, from which cluster time is computed. A poll carries
+//! the addresses of this node ([`addresses`](super::addresses)). The answers also show which members respond and which members their settings list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
             continue;
         };
         let asked = core.clock.asking();
-        match peer.forward.call(kind::CLOCK, Bytes::new(), CLOCK_LIMIT).await {
+        match peer.forward.call(kind::CLOCK, core.announced.announcement(), CLOCK_LIMIT).await {
             Ok(answer) => match read(answer) {
                 Ok((wall, list)) => {
                     core.clock.answered(peer.id, asked, wall);

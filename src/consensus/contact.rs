@@ -157,8 +157,8 @@ impl Contacts {
         });
         let extra = listed.difference(&cluster).map(|id| {
             format!(
-                "cluster.member lists member {id}, which the cluster does not have: a list that is \
-                 changed after the first start adds nobody"
+                "cluster.member lists member {id}, which the cluster does not have: take it off the \
+                 list, or add it with `punctual cluster members add {id}`"
             )
         });
         warnings.extend(missing.chain(extra));

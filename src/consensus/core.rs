@@ -1,6 +1,7 @@
 //! The handle shared by the parts of consensus while Raft runs.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -17,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::CallError;
 
+use super::addresses::AnnouncedAddresses;
 use super::contact::Contacts;
 use super::limits::{FAREWELL, FORWARD_LIMIT, LEAD_LIMIT, READ_LIMIT, RETRY_PAUSE};
 use super::log::RaftLog;
@@ -46,6 +48,10 @@ pub(super) struct RaftCore {
     pub leader: watch::Receiver<Option<u64>>,
     /// The members in the last membership of the log.
     pub members: watch::Receiver<MemberList>,
+    /// Where members say that they are.
+    pub announced: AnnouncedAddresses,
+    /// Whether this node ends because it was removed from the cluster.
+    pub removed: AtomicBool,
     pub metrics: Metrics,
 }
 

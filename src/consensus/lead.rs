@@ -1,6 +1,6 @@
 //! Leadership: the current leader, its contact with the voters, and the transfer of the lead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -88,6 +88,13 @@ fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
         .filter(|(_, voter)| voter.answered < SUCCESSOR_SILENCE && voter.matching >= committed);
     let best = fit.max_by_key(|(_, voter)| (voter.matching, std::cmp::Reverse(voter.answered)));
     best.map(|(id, _)| *id)
+}
+
+/// As leader, the voters that answer, this node included.
+pub(super) fn answering(core: &RaftCore) -> BTreeSet<u64> {
+    let others = voters(core).0.into_iter();
+    let answer = others.filter(|(_, voter)| voter.answered < SUCCESSOR_SILENCE).map(|(id, _)| id);
+    answer.chain([core.id]).collect()
 }
 
 /// As leader, the state of the other voters, and the index of the last committed entry.

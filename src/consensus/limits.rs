@@ -12,8 +12,8 @@
 //! | a snapshot | the peer that installs it | [`INSTALL_LIMIT`] | it is sent again |
 //! | a leader that leaves | a successor | [`TRANSFER_LIMIT`] | it stays leader |
 //! | a node that asked it to leave | its answer | [`TRANSFER_ANSWER`] | the lead stays |
-//! | a leader that readmits a member | the member's data | [`REPLACE_LIMIT`] | it gives up |
-//! | a node that asked it to | its answer | [`REPLACE_ANSWER`] | the outcome is unknown |
+//! | who changes the members | the membership | [`MEMBER_CHANGE`] | the change goes on without it |
+//! | who asks whether it may | the leader's answer | [`MEMBER_ANSWER`] | it is not known |
 //! | a starting node | a member's acknowledgements | [`ACKNOWLEDGED_LIMIT`] | it asks later |
 //! | a node | a member's wall clock | [`CLOCK_LIMIT`] | the answer is useless |
 //!
@@ -51,10 +51,11 @@ pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
 pub(super) const TRANSFER_ANSWER: Duration = Duration::from_secs(4);
 /// A member without an answer to a heartbeat for this long cannot become successor.
 pub(super) const SUCCESSOR_SILENCE: Duration = Duration::from_millis(500);
-/// Time limit to send all data to a member that returns without data.
-pub(super) const REPLACE_LIMIT: Duration = Duration::from_secs(120);
-/// Time limit for the leader's answer to a request to readmit a member.
-pub(super) const REPLACE_ANSWER: Duration = Duration::from_secs(125);
+/// Time limit for the membership to follow a change: a member may have much data to fetch, and a
+/// removed one executions to end.
+pub(super) const MEMBER_CHANGE: Duration = Duration::from_secs(120);
+/// Time limit for the leader's answer whether the members may be changed. It dials the new one.
+pub(super) const MEMBER_ANSWER: Duration = Duration::from_secs(10);
 /// Time limit for a member's answer about its acknowledgements, at start. An unreachable member is
 /// usually detected much earlier.
 pub(super) const ACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(1);
@@ -72,7 +73,7 @@ const _: () = {
     assert!(APPEND_LIMIT.as_millis() < PIPELINE_STALL.as_millis());
     // The leader answers a request before the requesting node times out.
     assert!(TRANSFER_LIMIT.as_millis() < TRANSFER_ANSWER.as_millis());
-    assert!(REPLACE_LIMIT.as_millis() < REPLACE_ANSWER.as_millis());
+    assert!(MEMBER_ANSWER.as_millis() < MEMBER_CHANGE.as_millis());
     // A possible successor answers often enough to confirm the lead.
     assert!(SUCCESSOR_SILENCE.as_millis() < LEAD_LIMIT.as_millis());
     // At most one request per clock is in flight.

@@ -1,258 +1,318 @@
-//! Readmits a member that lost its data, under a new Raft id. The promises of the old id were lost
-//! with its log, so the old id must never vote again.
+//! Changes of the members: nodes are added, removed, and readmitted after they lost their data.
 //!
-//! The leader assigns the new id to the empty node, adds it as a learner until it has caught up,
-//! and replaces the old id by the new one in one membership change. Every step can be repeated: an
-//! earlier attempt is visible in the membership. Any node accepts the request and forwards it to
-//! the leader.
+//! Records come first: the state says who is being added and who is removed, and the leader has the
+//! membership of the log follow it ([`reconcile`]), also after a crash in between. Any node takes a
+//! request. It asks the leader whether the change is allowed ([`checks`]), proposes the command that
+//! the leader names, and waits until the membership has followed. Every request can be repeated: what
+//! is under way goes on.
+//!
+//! A member that lost its data comes back under a new Raft id. The promises of the old id were lost
+//! with its log, so the old id must never vote again.
 
-use std::collections::BTreeSet;
+mod checks;
+pub(super) mod reconcile;
+pub(super) mod removed;
+mod steps;
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use openraft::ChangeMembers;
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
 use crate::domain::ids::NodeId;
-use crate::transport::{CallError, Purpose};
+use crate::domain::machine::Command;
+use crate::transport::CallError;
 
-use super::bootstrap;
 use super::core::RaftCore;
-use super::limits::{REPLACE_ANSWER, REPLACE_LIMIT};
-use super::network::{config_id, kind};
-use super::types::RaftMember;
+use super::limits::{MEMBER_ANSWER, MEMBER_CHANGE};
+use super::network::kind;
 use super::wire::{self, Malformed, WireReader};
 
-/// Time limit for the empty node to store its identity.
-const ADOPT_LIMIT: Duration = Duration::from_secs(2);
+/// A change of the members that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Adds a node, which waits with an empty data folder.
+    Add {
+        /// Its configured id.
+        member: u16,
+        /// Host and port of its peer listener.
+        peer: String,
+        /// Base URL of its API. Empty: it has none.
+        http: String,
+    },
+    /// Readmits a member that lost its data.
+    Replace(u16),
+    /// Removes a member.
+    Remove(u16),
+}
 
-/// Why a member was not replaced.
+impl MemberChange {
+    /// The configured id of the member.
+    #[must_use]
+    pub const fn member(&self) -> u16 {
+        match self {
+            Self::Add { member, .. } | Self::Replace(member) | Self::Remove(member) => *member,
+        }
+    }
+}
+
+/// The leader's consent to a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeAllowed {
+    /// The member, with its join number.
+    pub node: NodeId,
+    /// The command that begins the change. None: it is under way.
+    pub command: Option<Command>,
+}
+
+/// Why the members were not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplaceError {
+pub enum MemberError {
     /// Only a leader can do it, and no leader answers.
-    #[error("no leader answered, and only a leader can replace a member")]
+    #[error("no leader answered, and only a leader can change the members")]
     NoLeader,
-    /// The membership has no such member.
+    /// The cluster has no such member.
     #[error("there is no member {0}")]
     NotListed(u16),
+    /// The cluster has a member of this id.
+    #[error("there is a member {0} already")]
+    Exists(u16),
     /// The member does not answer.
     #[error("member {0} cannot be asked: {1}")]
     Unreachable(u16, String),
-    /// The member has its data, or is this node.
-    #[error("member {0} has its data and needs no replacement; only an empty one is readmitted")]
+    /// The member has data, or is this node.
+    #[error("member {0} has its data, and only an empty one is readmitted or added")]
     NotEmpty(u16),
+    /// Its software does not know all commands of the cluster.
+    #[error("member {0} runs a version that is too old for this cluster")]
+    TooOld(u16),
+    /// Another change is under way.
+    #[error("{0}; members are changed one at a time")]
+    Changing(String),
+    /// It is the only member with a vote.
+    #[error("member {0} is the last one with a vote, and a cluster needs one")]
+    LastVoter(u16),
+    /// Without it no majority would answer.
+    #[error("member {0} cannot be removed: {1}")]
+    QuorumAtRisk(u16, String),
+    /// It was never up, so the state has no record of it.
+    #[error("member {0} has never registered; start it, or replace it, before it is removed")]
+    NotRegistered(u16),
     /// A step took too long, or the leader changed.
-    #[error("member {0} was not readmitted: {1}; the same request goes on with it")]
+    #[error("member {0} is not ready yet: {1}; the same request goes on with it")]
     Unfinished(u16, String),
 }
 
 /// Time for which a node without a leader waits for one.
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
-/// Pause after a node answered that it does not lead.
+/// Pause after a node answered that it does not lead, and between two looks at the members.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Makes the leader readmit a member whose data folder is empty. Returns its new id.
-pub(super) async fn replace(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
+/// Asks the leader whether a change is allowed, and how it begins.
+pub(super) async fn check(
+    core: &RaftCore,
+    change: &MemberChange,
+) -> Result<ChangeAllowed, MemberError> {
     let deadline = Instant::now() + LEADER_LIMIT;
     let mut leader = core.leader.clone();
     loop {
         let now = *leader.borrow_and_update();
-        let replaced = match now {
-            None => Err(ReplaceError::NoLeader),
-            Some(now) if now == core.id => replace_here(core, member).await,
-            Some(now) => ask_to_replace(core, now, member).await,
+        let allowed = match now {
+            None => Err(MemberError::NoLeader),
+            Some(now) if now == core.id => checks::check(core, change).await,
+            Some(now) => ask(core, now, change).await,
         };
-        match replaced {
-            Err(ReplaceError::NoLeader) if Instant::now() < deadline => {}
-            replaced => return replaced,
+        match allowed {
+            Err(MemberError::NoLeader) if Instant::now() < deadline => {}
+            allowed => return allowed,
         }
         let _changed = tokio::time::timeout(ASK_PAUSE, leader.changed()).await;
     }
 }
 
-async fn ask_to_replace(core: &RaftCore, leader: u64, member: u16) -> Result<NodeId, ReplaceError> {
-    let peer = core.peers.node(leader).ok_or(ReplaceError::NoLeader)?;
-    let body = Bytes::copy_from_slice(&member.to_le_bytes());
-    match peer.ask_alone(kind::REPLACE, body, REPLACE_ANSWER).await {
+async fn ask(
+    core: &RaftCore,
+    leader: u64,
+    change: &MemberChange,
+) -> Result<ChangeAllowed, MemberError> {
+    let peer = core.peers.node(leader).ok_or(MemberError::NoLeader)?;
+    let member = change.member();
+    match peer.ask_alone(kind::MEMBERS, change_bytes(change), MEMBER_ANSWER).await {
         Ok(answer) => read_answer(answer, member).unwrap_or_else(|error| {
-            Err(ReplaceError::Unfinished(member, format!("the leader's answer: {error}")))
+            Err(MemberError::Unfinished(member, format!("the leader's answer: {error}")))
         }),
-        Err(CallError::NotSent(_) | CallError::Refused { .. }) => Err(ReplaceError::NoLeader),
+        Err(CallError::NotSent(_) | CallError::Refused { .. }) => Err(MemberError::NoLeader),
         Err(CallError::Unknown(why)) => {
-            Err(ReplaceError::Unfinished(member, format!("the leader did not answer: {why}")))
+            Err(MemberError::Unfinished(member, format!("the leader did not answer: {why}")))
         }
     }
 }
 
-/// Handles a peer's request to readmit a member.
-pub(super) async fn replace_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
-    let member: [u8; 2] = (*body).try_into().map_err(|_length| Malformed("member"))?;
-    Ok(answer_bytes(&replace_here(core, u16::from_le_bytes(member)).await))
+/// Handles a peer's question for [`check`].
+pub(super) async fn check_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
+    let change = read_change(body)?;
+    Ok(answer_bytes(&checks::check(core, &change).await))
 }
 
-fn answer_bytes(replaced: &Result<NodeId, ReplaceError>) -> Bytes {
+/// Waits until the membership has followed: the node has its vote, or is gone.
+pub(super) async fn followed(
+    core: &RaftCore,
+    change: &MemberChange,
+    node: NodeId,
+) -> Result<(), MemberError> {
+    let deadline = Instant::now() + MEMBER_CHANGE;
+    let adds = !matches!(change, MemberChange::Remove(_));
+    let unfinished = |why: &str| Err(MemberError::Unfinished(change.member(), why.to_owned()));
+    loop {
+        let gone = core.replica.read().is_gone(node);
+        // A removed node does not learn of the membership without it.
+        let done = match adds {
+            true => core.members.borrow().voters().contains(&node.0),
+            false => {
+                gone && (node.0 == core.id || !core.members.borrow().nodes().contains(&node.0))
+            }
+        };
+        if done {
+            return Ok(());
+        }
+        if adds && gone {
+            return unfinished("it was removed meanwhile");
+        }
+        if Instant::now() >= deadline {
+            return unfinished(&format!("not within {} s", MEMBER_CHANGE.as_secs()));
+        }
+        tokio::time::sleep(ASK_PAUSE).await;
+    }
+}
+
+fn change_bytes(change: &MemberChange) -> Bytes {
     let mut out = BytesMut::new();
-    match replaced {
-        Ok(node) => {
-            out.put_u8(0);
-            out.put_u64_le(node.0);
-        }
-        Err(ReplaceError::NoLeader) => out.put_u8(1),
-        Err(ReplaceError::NotListed(_)) => out.put_u8(2),
-        Err(ReplaceError::NotEmpty(_)) => out.put_u8(3),
-        Err(ReplaceError::Unreachable(_, why)) => {
-            out.put_u8(4);
-            wire::put_text(&mut out, why);
-        }
-        Err(ReplaceError::Unfinished(_, why)) => {
-            out.put_u8(5);
-            wire::put_text(&mut out, why);
-        }
-    }
+    let (number, peer, http) = match change {
+        MemberChange::Add { peer, http, .. } => (0, peer.as_str(), http.as_str()),
+        MemberChange::Replace(_) => (1, "", ""),
+        MemberChange::Remove(_) => (2, "", ""),
+    };
+    out.put_u8(number);
+    out.put_u64_le(u64::from(change.member()));
+    wire::put_text(&mut out, peer);
+    wire::put_text(&mut out, http);
     out.freeze()
 }
 
-fn read_answer(answer: Bytes, member: u16) -> Result<Result<NodeId, ReplaceError>, Malformed> {
-    let mut reader = WireReader(answer);
-    let replaced = match reader.u8()? {
-        0 => Ok(NodeId(reader.u64()?)),
-        1 => Err(ReplaceError::NoLeader),
-        2 => Err(ReplaceError::NotListed(member)),
-        3 => Err(ReplaceError::NotEmpty(member)),
-        4 => Err(ReplaceError::Unreachable(member, reader.text()?)),
-        5 => Err(ReplaceError::Unfinished(member, reader.text()?)),
-        _ => return Err(Malformed("answer")),
-    };
+fn read_change(body: Bytes) -> Result<MemberChange, Malformed> {
+    let mut reader = WireReader(body);
+    let number = reader.u8()?;
+    let member = u16::try_from(reader.u64()?).map_err(|_large| Malformed("member"))?;
+    let (peer, http) = (reader.text()?, reader.text()?);
     reader.end()?;
-    Ok(replaced)
+    match number {
+        0 => Ok(MemberChange::Add { member, peer, http }),
+        1 => Ok(MemberChange::Replace(member)),
+        2 => Ok(MemberChange::Remove(member)),
+        _ => Err(Malformed("change")),
+    }
 }
 
-/// Readmits a member, as leader.
-async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
-    if *core.leader.borrow() != Some(core.id) {
-        return Err(ReplaceError::NoLeader);
-    }
-    let cluster_id = core.replica.read().cluster().id;
-    if cluster_id == 0 {
-        // The first command of the cluster is not applied yet.
-        return Err(ReplaceError::NoLeader);
-    }
-    if config_id(core.id) == member {
-        return Err(ReplaceError::NotEmpty(member));
-    }
-    let known = core.raft.metrics().borrow_watched().membership_config.clone();
-    let of_member: Vec<(u64, RaftMember)> = known
-        .nodes()
-        .filter(|(id, _)| config_id(**id) == member)
-        .map(|(id, node)| (*id, node.clone()))
-        .collect();
-    let Some((last, address)) = of_member.last().cloned() else {
-        return Err(ReplaceError::NotListed(member));
+fn answer_bytes(allowed: &Result<ChangeAllowed, MemberError>) -> Bytes {
+    let mut out = BytesMut::new();
+    let (number, why) = match allowed {
+        Ok(allowed) => {
+            out.put_u8(0);
+            out.put_u64_le(allowed.node.0);
+            if let Some(command) = &allowed.command {
+                let mut body = Vec::new();
+                command.encode_body(&mut body);
+                out.put_u32_le(u32::from(command.kind()));
+                out.put_slice(&body);
+            }
+            return out.freeze();
+        }
+        Err(MemberError::NoLeader) => (1, ""),
+        Err(MemberError::NotListed(_)) => (2, ""),
+        Err(MemberError::NotEmpty(_)) => (3, ""),
+        Err(MemberError::Unreachable(_, why)) => (4, why.as_str()),
+        Err(MemberError::Unfinished(_, why)) => (5, why.as_str()),
+        Err(MemberError::Exists(_)) => (6, ""),
+        Err(MemberError::TooOld(_)) => (7, ""),
+        Err(MemberError::Changing(what)) => (8, what.as_str()),
+        Err(MemberError::LastVoter(_)) => (9, ""),
+        Err(MemberError::QuorumAtRisk(_, why)) => (10, why.as_str()),
+        Err(MemberError::NotRegistered(_)) => (11, ""),
     };
-    let voters: BTreeSet<u64> = known.voter_ids().collect();
-    // An earlier attempt left a learner. It is not reused if it has lost its data again.
-    let began = !voters.contains(&last) && is(core, member, last, &address).await?;
-    let new = if began { last } else { last + 1 };
-    if !began && !adopt(core, cluster_id, member, new, &address).await? {
-        return Err(ReplaceError::NotEmpty(member));
-    }
-    let unfinished = |why: String| ReplaceError::Unfinished(member, why);
-    let steps = change(core, new, &address, voters, of_member.iter().map(|(id, _)| *id).collect());
-    match tokio::time::timeout(REPLACE_LIMIT, steps).await {
-        Ok(Ok(())) => {
-            tracing::info!("n{member} is readmitted with an empty data folder; it has all data");
-            Ok(NodeId(new))
-        }
-        Ok(Err(why)) => Err(unfinished(why)),
-        Err(_late) => Err(unfinished(format!("not within {} s", REPLACE_LIMIT.as_secs()))),
-    }
+    out.put_u8(number);
+    wire::put_text(&mut out, why);
+    out.freeze()
 }
 
-/// Whether the member has this id.
-async fn is(
-    core: &RaftCore,
+fn read_answer(
+    answer: Bytes,
     member: u16,
-    id: u64,
-    address: &RaftMember,
-) -> Result<bool, ReplaceError> {
-    let peer = core.peers.at(member, &address.peer);
-    let connected = peer.dialer.connect(Purpose::Forward).await;
-    let connected =
-        connected.map_err(|error| ReplaceError::Unreachable(member, error.to_string()))?;
-    Ok(connected.hello.identity.node == NodeId(id))
-}
-
-/// Assigns the id to the member. True: the member has it now.
-async fn adopt(
-    core: &RaftCore,
-    cluster_id: u128,
-    member: u16,
-    id: u64,
-    address: &RaftMember,
-) -> Result<bool, ReplaceError> {
-    let peer = core.peers.at(member, &address.peer);
-    let body = bootstrap::adopt_bytes(cluster_id, NodeId(id));
-    let answer = peer.forward.call(kind::ADOPT, body, ADOPT_LIMIT).await;
-    let answer = answer.map_err(|error| ReplaceError::Unreachable(member, error.to_string()))?;
-    Ok(*answer == [1])
-}
-
-/// As leader, waits until a learner has all entries that this node has now. openraft's own wait
-/// returns immediately while the log is shorter than its `replication_lag_threshold`.
-async fn caught_up(core: &RaftCore, learner: u64) -> Result<(), String> {
-    let upto = core.log.last();
-    let mut metrics = core.raft.metrics();
-    loop {
-        let followers = metrics.borrow_watched().replication.clone();
-        let followers = followers.ok_or("this node no longer leads")?;
-        if followers.get(&learner).copied().flatten() >= upto {
-            return Ok(());
-        }
-        metrics.changed().await.map_err(|_stopped| "this node stops".to_owned())?;
+) -> Result<Result<ChangeAllowed, MemberError>, Malformed> {
+    let mut reader = WireReader(answer);
+    let number = reader.u8()?;
+    if number == 0 {
+        let node = NodeId(reader.u64()?);
+        let command = if reader.0.is_empty() {
+            None
+        } else {
+            let kind = u16::try_from(reader.u32()?).map_err(|_large| Malformed("command"))?;
+            Some(Command::decode(kind, &reader.0).map_err(|_error| Malformed("command"))?)
+        };
+        return Ok(Ok(ChangeAllowed { node, command }));
     }
-}
-
-async fn change(
-    core: &RaftCore,
-    new: u64,
-    address: &RaftMember,
-    mut voters: BTreeSet<u64>,
-    former: BTreeSet<u64>,
-) -> Result<(), String> {
-    let learner = core.raft.add_learner(new, address.clone(), true).await;
-    learner.map_err(|error| error.to_string())?;
-    caught_up(core, new).await?;
-    voters.retain(|id| !former.contains(id));
-    voters.insert(new);
-    let placed = core.raft.change_membership(voters, false).await;
-    placed.map_err(|error| error.to_string())?;
-    let known = core.raft.metrics().borrow_watched().membership_config.clone();
-    let left: BTreeSet<u64> =
-        known.nodes().map(|(id, _)| *id).filter(|id| *id != new && former.contains(id)).collect();
-    if !left.is_empty() {
-        let removed = core.raft.change_membership(ChangeMembers::RemoveNodes(left), false).await;
-        removed.map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    let why = reader.text()?;
+    reader.end()?;
+    Ok(Err(match number {
+        1 => MemberError::NoLeader,
+        2 => MemberError::NotListed(member),
+        3 => MemberError::NotEmpty(member),
+        4 => MemberError::Unreachable(member, why),
+        5 => MemberError::Unfinished(member, why),
+        6 => MemberError::Exists(member),
+        7 => MemberError::TooOld(member),
+        8 => MemberError::Changing(why),
+        9 => MemberError::LastVoter(member),
+        10 => MemberError::QuorumAtRisk(member, why),
+        11 => MemberError::NotRegistered(member),
+        _ => return Err(Malformed("answer")),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::machine::command::{NodeJoin, OfNode};
 
     #[test]
-    fn answers_read_back() {
-        let why = || "because".to_owned();
-        for replaced in [
-            Ok(NodeId::new(3, 2)),
-            Err(ReplaceError::NoLeader),
-            Err(ReplaceError::NotListed(3)),
-            Err(ReplaceError::NotEmpty(3)),
-            Err(ReplaceError::Unreachable(3, why())),
-            Err(ReplaceError::Unfinished(3, why())),
+    fn questions_and_answers_read_back() {
+        let (peer, http) = ("n3:7070".to_owned(), "http://n3:8080".to_owned());
+        for change in [
+            MemberChange::Add { member: 3, peer: peer.clone(), http: http.clone() },
+            MemberChange::Replace(3),
+            MemberChange::Remove(65_535),
         ] {
-            assert_eq!(read_answer(answer_bytes(&replaced), 3), Ok(replaced));
+            assert_eq!(read_change(change_bytes(&change)), Ok(change));
+        }
+        let why = || "because".to_owned();
+        let node = NodeId::new(3, 2);
+        let join = Command::NodeJoin(Box::new(NodeJoin { node, peer, http }));
+        for allowed in [
+            Ok(ChangeAllowed { node, command: None }),
+            Ok(ChangeAllowed { node, command: Some(join) }),
+            Ok(ChangeAllowed { node, command: Some(Command::NodeRemove(OfNode { node })) }),
+            Err(MemberError::NoLeader),
+            Err(MemberError::NotListed(3)),
+            Err(MemberError::Exists(3)),
+            Err(MemberError::NotEmpty(3)),
+            Err(MemberError::TooOld(3)),
+            Err(MemberError::LastVoter(3)),
+            Err(MemberError::NotRegistered(3)),
+            Err(MemberError::Changing(why())),
+            Err(MemberError::QuorumAtRisk(3, why())),
+            Err(MemberError::Unreachable(3, why())),
+            Err(MemberError::Unfinished(3, why())),
+        ] {
+            assert_eq!(read_answer(answer_bytes(&allowed), 3), Ok(allowed));
         }
     }
 }

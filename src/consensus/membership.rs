@@ -2,8 +2,10 @@
 //!
 //! Before the first start, and while the log has no membership, it is the list in the settings.
 //! After that it is the membership of the log. The address of a member in the settings overrides
-//! the one in the log until the address in the log changes. A member's address can therefore be
-//! changed by the settings, and later by a membership change.
+//! the one in the log until the address in the log changes, and the address at which a member
+//! announced itself and was reached overrides both. So all members can get other addresses in the
+//! settings while the cluster stands still, and one can move while the settings of the others name
+//! its former address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use openraft::Membership;
 use tokio::sync::watch;
 
 use super::ConsensusSettings;
+use super::addresses::ReachedAddresses;
 use super::core::RaftCore;
 use super::network::config_id;
 use super::types::RaftMember;
@@ -106,8 +109,12 @@ impl MemberListSource {
         Self { settings: MemberList::of_settings(settings), first: None }
     }
 
-    /// The list for a membership.
-    pub fn of(&mut self, membership: &Membership<u64, RaftMember>) -> MemberList {
+    /// The list for a membership, with the addresses at which members were reached.
+    pub fn of(
+        &mut self,
+        membership: &Membership<u64, RaftMember>,
+        reached: &ReachedAddresses,
+    ) -> MemberList {
         let nodes = || membership.nodes().map(|(node, member)| (*node, member.clone()));
         if nodes().next().is_none() {
             return self.settings.clone();
@@ -119,9 +126,10 @@ impl MemberListSource {
             let id = config_id(node);
             let same = first.get(&id).is_none_or(|first| *first == logged);
             let configured = self.settings.get(id).filter(|_| same);
-            let (peer, http) = match configured {
-                Some(member) => (member.peer.clone(), member.http.clone()),
-                None => (logged.peer, logged.http),
+            let (peer, http) = match (reached.get(&node), configured) {
+                (Some(member), _) => (member.peer.clone(), member.http.clone()),
+                (None, Some(member)) => (member.peer.clone(), member.http.clone()),
+                (None, None) => (logged.peer, logged.http),
             };
             ListedMember { node, id, peer, http, votes: voters.contains(&node) }
         });
@@ -179,16 +187,21 @@ pub(super) mod tests {
         settings.members.push(MemberAddress { id: 9, peer: "z".to_owned(), http: String::new() });
         let [a, b, c, d] =
             [(1, 1), (2, 1), (3, 1), (4, 1)].map(|(id, join)| NodeId::new(id, join).0);
-        let mut lists = MemberListSource::new(&settings);
-        let seed = lists.of(&Membership::default());
+        let (mut lists, none) = (MemberListSource::new(&settings), ReachedAddresses::new());
+        let seed = lists.of(&Membership::default(), &none);
         assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "the log has no membership yet");
         // The address of c in the settings differs from the one that the log had at the start.
-        let first = lists.of(&logged(&[a, b, c], &[(a, "a"), (b, "b"), (c, "c")]));
+        let first = lists.of(&logged(&[a, b, c], &[(a, "a"), (b, "b"), (c, "c")]), &none);
         assert_eq!(peers(&first), [(a, "a", true), (b, "b", true), (c, "new-c", true)]);
         // A change in the log overrides the settings, and removed members disappear.
-        let then = lists.of(&logged(&[b, c], &[(b, "moved-b"), (c, "c"), (d, "d")]));
+        let changed = logged(&[b, c], &[(b, "moved-b"), (c, "c"), (d, "d")]);
+        let then = lists.of(&changed, &none);
         assert_eq!(peers(&then), [(b, "moved-b", true), (c, "new-c", true), (d, "d", false)]);
         assert_eq!(then.voters(), [b, c]);
+        // Where a member was reached is where it is.
+        let there = RaftMember { peer: "there".to_owned(), http: String::new() };
+        let then = lists.of(&changed, &ReachedAddresses::from([(c, there)]));
+        assert_eq!(peers(&then), [(b, "moved-b", true), (c, "there", true), (d, "d", false)]);
         assert_eq!((then.place(3), then.place(2)), ((1, 3), (0, 3)));
     }
 

@@ -14,6 +14,7 @@
 //! Architecture invariant: nothing acts on the answer to a proposal; only the applied state counts.
 
 mod acknowledged;
+mod addresses;
 mod agreement;
 mod bootstrap;
 mod checkpoint;
@@ -64,7 +65,7 @@ pub use self::core::{NOT_LEADER, Service};
 pub use self::events::EventsAfter;
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
-pub use self::members::ReplaceError;
+pub use self::members::{ChangeAllowed, MemberChange, MemberError};
 pub use self::membership::MemberList;
 pub use self::proposer::Proposal;
 pub use self::replica::{
@@ -379,12 +380,30 @@ impl Consensus {
         lead::transfer(&self.core, to).await
     }
 
-    /// Makes the leader readmit a member that lost its data, under a new Raft id.
+    /// Asks the leader whether the members may be changed so, and for the command that begins it.
     ///
     /// # Errors
-    /// Why it was not readmitted; repeating it is safe.
-    pub async fn replace(&self, member: u16) -> Result<NodeId, ReplaceError> {
-        members::replace(&self.core, member).await
+    /// Why they may not.
+    pub async fn may_change(&self, change: &MemberChange) -> Result<ChangeAllowed, MemberError> {
+        members::check(&self.core, change).await
+    }
+
+    /// Waits until the membership has followed a change that began.
+    ///
+    /// # Errors
+    /// It takes longer than this waits. Repeating the change is safe.
+    pub async fn members_changed(
+        &self,
+        change: &MemberChange,
+        node: NodeId,
+    ) -> Result<(), MemberError> {
+        members::followed(&self.core, change, node).await
+    }
+
+    /// Whether this node ends because it was removed from the cluster.
+    #[must_use]
+    pub fn was_removed(&self) -> bool {
+        self.core.removed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Stops: no more proposals, no more peers, a last checkpoint, the log closed.

@@ -51,7 +51,8 @@ pub(super) mod kind {
     pub const CLOCK: u16 = 24;
     pub const ACKNOWLEDGED: u16 = 25;
     pub const LEAVE: u16 = 26;
-    pub const REPLACE: u16 = 27;
+    pub const MEMBERS: u16 = 27;
+    pub const MEMBER: u16 = 28;
     /// Kinds from this one on belong to the layer above.
     pub const SERVICE: u16 = 100;
 }

@@ -61,6 +61,16 @@ impl Peers {
         self.find(&mut known, id, Some(node), &addr)
     }
 
+    /// Dials a node at an address that is not its known one, or not known yet.
+    pub fn dialer(&self, id: u16, node: Option<u64>, addr: &str) -> Dialer {
+        (self.make)(id, node, addr.to_owned())
+    }
+
+    /// A connection of its own to a node at an address.
+    pub fn alone(&self, id: u16, addr: &str) -> PeerCaller {
+        PeerCaller::new(self.dialer(id, None, addr), Purpose::Forward)
+    }
+
     fn find(
         &self,
         known: &mut PeersById,

@@ -17,6 +17,7 @@ use crate::life;
 use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls, answer_held};
 
 use super::acknowledged;
+use super::addresses;
 use super::bootstrap::{self, MemberStanding};
 use super::core::{RaftCore, Service};
 use super::machine::FrozenState;
@@ -86,8 +87,9 @@ impl PeerRequests {
         let kind = frame.kind;
         let answered = match (kind, self.core.get()) {
             (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
-            (kind::CLOCK, _) => {
-                Ok(Some(super::clocks::shown(&self.clock, self.standing.lock().list)))
+            (kind::CLOCK, core) => {
+                let heard = core.map_or(Ok(()), |core| addresses::heard(core, from, frame.body));
+                heard.map(|()| Some(super::clocks::shown(&self.clock, self.standing.lock().list)))
             }
             (kind::ADOPT, _) => bootstrap::adopt(&self.standing, frame.body).map(Some),
             (_, None) => Ok(None),
@@ -141,7 +143,8 @@ impl PeerRequests {
             kind::PROPOSE => Some(core.propose(body).await?),
             kind::READ_INDEX => Some(core.read_index().await),
             kind::LEAVE => Some(super::lead::leave_for(core, body).await?),
-            kind::REPLACE => Some(super::members::replace_for(core, body).await?),
+            kind::MEMBERS => Some(super::members::check_for(core, body).await?),
+            kind::MEMBER => Some(super::members::removed::answer(core, body)?),
             kind::ACKNOWLEDGED => Some(acknowledged::answer(core, body)?),
             _ => {
                 if self.unknown.lock().insert(kind) {

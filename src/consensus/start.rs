@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use tokio::time::Instant;
 use crate::clock::{Clock, ClusterClock};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
+use crate::domain::time::Timestamp;
 use crate::life;
 use crate::storage::{FolderIdentity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, PeerRefusal};
 
 use super::acknowledged::{self, LostAcknowledged};
+use super::addresses::AnnouncedAddresses;
 use super::bootstrap::{self, MemberStanding, SaveIdentity};
 use super::checkpoint::Checkpoints;
 use super::contact::Contacts;
@@ -126,25 +129,12 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     let ConsensusDisk { log: log_disk, stores, identity, save_identity } = disk;
     let log = RaftLog::open(Arc::clone(&log_disk))?;
     let mut checkpoints = Checkpoints::open(stores, Arc::clone(&log_disk))?;
-    let standing = Arc::new(Mutex::new(MemberStanding {
-        cluster_name: settings.cluster_name.clone(),
-        member: settings.member,
-        list: bootstrap::list_hash(&settings.members),
-        identity,
-        initialised: !log.is_empty(),
-        save: save_identity,
-        now: clock.now(),
-    }));
+    let standing = standing(&settings, identity, save_identity);
+    standing.lock().initialised = !log.is_empty();
+    standing.lock().now = clock.now();
     let advice = Advice::of(&settings);
     check_whole(&standing, &log, &checkpoints, advice)?;
-    let requests = Arc::new(PeerRequests {
-        core: OnceLock::new(),
-        service: OnceLock::new(),
-        standing: Arc::clone(&standing),
-        clock: Arc::clone(&clock),
-        fatal: watch::Sender::new(None),
-        unknown: Mutex::new(BTreeSet::new()),
-    });
+    let requests = requests(&standing, &clock);
     let identify = identify(&settings, &standing);
     let stop = Arc::new(watch::Sender::new(false));
     listen(&settings, &fabric, &requests, &identify, &stop).await?;
@@ -175,21 +165,61 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
         PeerConnectionFactory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
     let raft = raft(&settings, factory, &log, machine).await?;
     let (leading, leader) = watch::channel(None);
-    let (id, contacts, lists) = (id.0, Contacts::new(&settings), MemberListSource::new(&settings));
     let (listed, members) = watch::channel(MemberList::of_settings(&settings));
-    let core =
-        RaftCore { id, raft, log, replica, peers, contacts, clock, leader, members, metrics };
-    let core = Arc::new(core);
+    let core = Arc::new(RaftCore {
+        id: id.0,
+        raft,
+        log,
+        replica,
+        peers,
+        contacts: Contacts::new(&settings),
+        clock,
+        leader,
+        members,
+        announced: AnnouncedAddresses::new(own_address(&settings)),
+        removed: AtomicBool::new(false),
+        metrics,
+    });
     let _first = requests.core.set(Arc::clone(&core));
     if initialise {
         let voters = founders(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
     let events = core.replica.attach();
+    let lists = MemberListSource::new(&settings);
     let follow = super::watches::RaftWatches { leader: leading, members: listed, lists };
     let founding = (settings, mint());
     let consensus = run(core, follow, requests, stop, (log_disk, checkpoints), founding);
     Ok(RunningConsensus { consensus, events })
+}
+
+/// What this node tells of itself before Raft runs.
+fn standing(
+    settings: &ConsensusSettings,
+    identity: Option<FolderIdentity>,
+    save: SaveIdentity,
+) -> Arc<Mutex<MemberStanding>> {
+    Arc::new(Mutex::new(MemberStanding {
+        cluster_name: settings.cluster_name.clone(),
+        member: settings.member,
+        list: bootstrap::list_hash(&settings.members),
+        identity,
+        initialised: false,
+        save,
+        now: Timestamp(0),
+    }))
+}
+
+/// The handler of peers' requests, before Raft runs.
+fn requests(standing: &Arc<Mutex<MemberStanding>>, clock: &Arc<ClusterClock>) -> Arc<PeerRequests> {
+    Arc::new(PeerRequests {
+        core: OnceLock::new(),
+        service: OnceLock::new(),
+        standing: Arc::clone(standing),
+        clock: Arc::clone(clock),
+        fatal: watch::Sender::new(None),
+        unknown: Mutex::new(BTreeSet::new()),
+    })
 }
 
 /// Starts openraft, which applies all entries known to be committed.
@@ -276,11 +306,13 @@ fn run(
     life::spawn(super::watches::follow(Arc::clone(&core), followed, fatal.clone(), standing));
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), CheckpointSchedule::of(&settings)));
+    life::spawn(super::members::removed::watch(Arc::clone(&core), fatal.clone()));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let formats = settings.formats;
     let consensus =
         Consensus { core, formats, requests, work, liveness, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::create_cluster(consensus.clone(), settings, callback_key));
+    life::spawn(super::members::reconcile::run(consensus.clone()));
     consensus
 }
 
@@ -348,6 +380,15 @@ fn peers(
         peers.at(*id, addr);
     }
     peers
+}
+
+/// The addresses of this node in its settings.
+fn own_address(settings: &ConsensusSettings) -> RaftMember {
+    let own = settings.members.iter().find(|member| member.id == settings.member);
+    own.map_or_else(RaftMember::default, |own| RaftMember {
+        peer: own.peer.clone(),
+        http: own.http.clone(),
+    })
 }
 
 /// The voters of a new cluster.

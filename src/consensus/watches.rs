@@ -46,6 +46,7 @@ pub(super) async fn follow(
 ) {
     let RaftWatches { leader, members, mut lists } = followed;
     let mut metrics = core.raft.metrics();
+    let mut reached = core.announced.reached.subscribe();
     let mut stood = own_vote(&metrics.borrow_watched(), core.id);
     let mut listed = None;
     loop {
@@ -59,9 +60,10 @@ pub(super) async fn follow(
         }
         // Raft tells of every entry; the membership is another one once in months.
         let membership = Some(*seen.membership_config.log_id());
-        if listed != membership {
+        let moved = reached.has_changed().unwrap_or(false);
+        if listed != membership || moved {
             listed = membership;
-            let list = lists.of(seen.membership_config.membership());
+            let list = lists.of(seen.membership_config.membership(), &reached.borrow_and_update());
             members.send_if_modified(|known| {
                 let news = *known != list;
                 known.clone_from(&list);
@@ -88,7 +90,14 @@ pub(super) async fn follow(
         let entries = seen.last_log_index.unwrap_or(0).saturating_sub(purged);
         core.metrics.raft_log_entries.set(number(entries));
         core.metrics.raft_applied_index.set(number(seen.last_applied.map_or(0, |id| id.index())));
-        if metrics.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = metrics.changed() => changed.is_ok(),
+            moved = reached.changed() => {
+                reached.mark_changed();
+                moved.is_ok()
+            }
+        };
+        if !changed {
             fatal.send_replace(Some("Raft stopped".to_owned()));
             return;
         }

@@ -167,6 +167,21 @@ codes! {
     /// The task has as many live executions as it may have.
     MaxLive = "max_live", 409,
         "Wait for an execution to end, stop one, or raise the task's max_live.";
+    /// It is the only member with a vote.
+    LastVoter = "last_voter", 409,
+        "Add another member first, or stop this node to end the cluster.";
+    /// There is a member of this id already.
+    MemberExists = "member_exists", 409,
+        "Take another id, or readmit the member with `punctual cluster members replace ID` if it lost its data.";
+    /// Another member is being added or removed.
+    MembersChanging = "members_changing", 409,
+        "Wait until that is done, `punctual cluster status` shows it, then repeat the request.";
+    /// The node was a member and was removed.
+    NodeRemoved = "node_removed", 409,
+        "Empty the data folder of the node and add it with `punctual cluster members add`.";
+    /// Without the member, no majority of the others answers.
+    QuorumAtRisk = "quorum_at_risk", 409,
+        "Start the members that are down, or replace them, then repeat the request.";
     /// The member has data of its own.
     MemberNotEmpty = "member_not_empty", 409,
         "Start the member as it is, or empty its data folder first.";

@@ -94,6 +94,12 @@ impl NodeId {
         self.0 >> 16
     }
 
+    /// The number of its join: how many members with this configured id there were, with this one.
+    #[must_use]
+    pub const fn join(self) -> u64 {
+        self.0 & 0xFFFF
+    }
+
     /// The node id of the `join`-th member with this configured id.
     #[must_use]
     pub fn new(configured: u16, join: u16) -> Self {

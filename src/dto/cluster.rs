@@ -21,6 +21,8 @@ pub struct ClusterView {
     pub term: u64,
     /// Its nodes.
     pub members: Vec<MemberView>,
+    /// The node that is being added.
+    pub joining: Option<String>,
     /// The last log index applied by the node that responds.
     pub applied_index: u64,
     /// The last committed log index.
@@ -124,15 +126,24 @@ pub struct CurrentLeader {
     pub leader: Option<String>,
 }
 
-/// A readmitted member.
+/// A member that was added or readmitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MemberReplaced {
+pub struct MemberJoined {
     /// Its configured id.
     pub member: u16,
     /// Its new identity, which includes the join number.
     pub node: String,
     /// Its new join number.
     pub join: u64,
+}
+
+/// A member that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberRemoved {
+    /// Its configured id.
+    pub member: u16,
+    /// Its former identity, which never comes back.
+    pub node: String,
 }
 
 /// The result of removing all tasks.

@@ -30,8 +30,8 @@ pub use self::bench::{
 };
 pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, CalendarView};
 pub use self::cluster::{
-    ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberReplaced, MemberView,
-    Message, ReadyView, SchedulerSwitched, SchedulerView, StrategyView, TasksLeft,
+    ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberJoined, MemberRemoved,
+    MemberView, Message, ReadyView, SchedulerSwitched, SchedulerView, StrategyView, TasksLeft,
 };
 pub use self::compat::{
     CronCounts, CronErrorView, CronHistoryView, CronInstanceView, CronInstancesView, CronRunView,
@@ -54,8 +54,8 @@ pub use self::node::{NodeOverridesView, NodeView};
 pub use self::preview::{ExpressionView, NextTick, NextView, PreviewView};
 pub use self::request::{
     BatchItems, BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest,
-    LabelChanges, MergePatch, NodePatchRequest, PauseRequest, PreviewRequest, StrategyRequest,
-    TransferRequest, TriggerRequest,
+    LabelChanges, MemberAddRequest, MergePatch, NodePatchRequest, PauseRequest, PreviewRequest,
+    StrategyRequest, TransferRequest, TriggerRequest,
 };
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{

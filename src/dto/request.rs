@@ -134,6 +134,19 @@ pub struct StrategyRequest {
     pub strategy: Word,
 }
 
+/// A node to be added to the cluster. It was started with an empty data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberAddRequest {
+    /// Its `node.id`.
+    #[schemars(range(min = 1, max = 65535))]
+    pub id: u16,
+    /// Host and port of its peer listener, as the other nodes reach it.
+    pub peer: String,
+    /// Base URL of its API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+}
+
 /// Who is to lead next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransferRequest {

@@ -10,7 +10,7 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
 use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
-use crate::domain::machine::record::{Liveness, NodeRecord, Status, Trigger};
+use crate::domain::machine::record::{Intent, Liveness, NodeRecord, Status, Trigger};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::limits::{BEHIND, FRESH};
@@ -159,10 +159,15 @@ impl LivenessJudge {
     }
 }
 
-/// Nodes that are no members any more, once nothing runs there.
+/// Nodes that are members no more, once nothing runs there: those that are being removed, and former
+/// selves of members that lost their data.
 fn removed_members(state: &State, members: &[u64]) -> Vec<Command> {
-    let nodes = state.nodes().filter(|node| !members.contains(&node.id.0));
-    let ended = nodes.filter(|node| node.liveness == Liveness::Down && !state.runs_on(node.id));
+    let joins = |node: &NodeRecord| state.joining().is_some_and(|joining| joining.node == node.id);
+    let goes = |node: &NodeRecord| {
+        let former = node.liveness == Liveness::Down && !members.contains(&node.id.0);
+        node.intent == Intent::Removing || (former && !joins(node))
+    };
+    let ended = state.nodes().filter(|node| goes(node) && !state.runs_on(node.id));
     ended.map(|node| Command::NodeRemove(OfNode { node: node.id })).collect()
 }
 
@@ -219,7 +224,7 @@ pub(super) fn sample_node(session: u64, liveness: Liveness) -> NodeRecord {
         users: None,
     };
     let session = SessionId(session);
-    let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
+    let (id, intent) = (NodeId(1), Intent::None);
     let (created_at, started_at) = (Timestamp(0), Timestamp(0));
     NodeRecord {
         id,

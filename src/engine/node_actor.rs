@@ -382,13 +382,20 @@ impl NodeState {
     }
 
     /// A late registration of the previous process ends this session and all its attempts. This
-    /// process then registers again.
+    /// process then registers again. A removed node does not.
     async fn keep_session(&mut self) {
         let context = Arc::clone(&self.context);
         let Some(session) = context.session() else { return };
         let id = NodeId(context.consensus.id());
-        let current = context.consensus.replica().read().node(id).map(|node| node.session);
-        if current != Some(session) {
+        let (current, gone) = {
+            let state = context.consensus.replica().read();
+            (state.node(id).map(|node| node.session), state.is_gone(id))
+        };
+        if gone {
+            // It is no member any more, and ends as soon as another member has confirmed it.
+            context.end_session();
+            self.on_attempt(DispatchEvent::StopAll(Stop::Kill)).await;
+        } else if current != Some(session) {
             tracing::warn!(%session, "this node's session was ended by another; registering again");
             context.end_session();
             self.on_attempt(DispatchEvent::StopAll(Stop::Kill)).await;

@@ -25,6 +25,9 @@ pub enum Fatal {
     /// A part could not be started.
     #[error("{0}")]
     Part(String),
+    /// The node was removed from the cluster.
+    #[error("{0}")]
+    Removed(String),
     /// Consensus ended: the disk or the log failed.
     #[error("{0}")]
     Ended(String),
@@ -36,7 +39,8 @@ impl Fatal {
     pub fn advice(&self) -> Option<&'static str> {
         use StartError as Start;
         Some(match self {
-            Self::Consensus(Start::Damaged(..) | Start::Version(_) | Start::Lost(_)) => {
+            Self::Removed(_)
+            | Self::Consensus(Start::Damaged(..) | Start::Version(_) | Start::Lost(_)) => {
                 return None;
             }
             Self::Storage(error) | Self::Consensus(Start::Storage(error)) => error.advice(),

@@ -3,7 +3,7 @@
 use super::context::{Context, StateView};
 use super::views::{digest, node_name};
 use super::{Caller, OpAnswer, OpError, nodes, words};
-use crate::consensus::{ReplaceError, TransferError};
+use crate::consensus::TransferError;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{CleanupAll, SetScheduler, StrategyChange};
@@ -11,8 +11,8 @@ use crate::domain::machine::{Answer, Command};
 use crate::domain::spec;
 use crate::domain::task::Strategy;
 use crate::dto::{
-    ClusterView, CurrentLeader, InstanceView, MemberReplaced, Rfc3339, SchedulerSwitched,
-    SchedulerView, StrategyView, TasksLeft,
+    ClusterView, CurrentLeader, InstanceView, Rfc3339, SchedulerSwitched, SchedulerView,
+    StrategyView, TasksLeft,
 };
 
 /// The state of the cluster.
@@ -30,6 +30,7 @@ pub(crate) async fn show(context: &Context, view: &StateView) -> Result<ClusterV
         leader: leader(view, status.leader),
         term: status.term,
         members: nodes::members(view, &seen),
+        joining: view.state.joining().map(|joining| node_name(&view.state, joining.node)),
         applied_index: cluster.applied,
         committed_index: status.committed.max(cluster.applied),
         digest: digest(&view.state),
@@ -73,32 +74,8 @@ pub(crate) async fn transfer_leader(
     Ok(OpAnswer::of(view, CurrentLeader { leader }))
 }
 
-/// Readmits a member that lost its data. `id` is its configured id or its node name.
-///
-/// # Errors
-/// `member_not_found`, `member_not_empty`, `node_unreachable`, `outcome_unknown`, `no_leader`.
-pub(crate) async fn replace(
-    caller: &Caller,
-    id: &str,
-) -> Result<OpAnswer<MemberReplaced>, OpError> {
-    let consensus = &caller.context.running()?.consensus;
-    let member = member(&caller.context.here()?, id)?;
-    let new = consensus.replace(member).await.map_err(|error| {
-        let code = match error {
-            ReplaceError::NoLeader => return caller.context.unled(&error.to_string()),
-            ReplaceError::NotListed(_) => ErrorCode::MemberNotFound,
-            ReplaceError::Unreachable(..) => ErrorCode::NodeUnreachable,
-            ReplaceError::NotEmpty(_) => ErrorCode::MemberNotEmpty,
-            ReplaceError::Unfinished(..) => ErrorCode::OutcomeUnknown,
-        };
-        OpError::new(code, error.to_string())
-    })?;
-    let (node, join) = (new.to_string(), new.0 & 0xFFFF);
-    Ok(OpAnswer::of(caller.context.here()?, MemberReplaced { member, node, join }))
-}
-
 /// The configured id of a member. The member's node does not have to be up.
-fn member(view: &StateView, id: &str) -> Result<u16, OpError> {
+pub(super) fn member(view: &StateView, id: &str) -> Result<u16, OpError> {
     let named = nodes::find(view, id).ok().map(|node| node.id.configured());
     let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
     let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");

@@ -68,6 +68,8 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         }
         Refusal::WrongAction => "an executor is named for what executors carry out, and no other",
         Refusal::NodeLeaving => "the node is stopping, or is being removed",
+        Refusal::NodeGone => "the node was removed from the cluster",
+        Refusal::MembersChanging => "another member is being added or removed",
         Refusal::AllWeightsZero => {
             "must not be 0: every node would have weight 0, and no task an owner"
         }

@@ -23,6 +23,7 @@ pub(crate) mod health;
 mod limits;
 pub(crate) mod lists;
 mod measure;
+pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod nodes;
 pub(crate) mod output;

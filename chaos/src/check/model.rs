@@ -327,6 +327,8 @@ impl ReferenceModel {
             | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
+            | Command::NodeJoin(_)
+            | Command::NodeJoined(_)
             | Command::SetStrategy(_)
             | Command::TakeKey(_) => {}
             other => self.executor_command(other, answer),

@@ -16,6 +16,7 @@ mod t26_executor_faults;
 mod t26_interrupted;
 mod t27_rolling_restart;
 mod t28_events;
+mod t29_members;
 mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;

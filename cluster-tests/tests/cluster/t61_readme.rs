@@ -9,9 +9,10 @@ use cluster_tests::{Dev, LIMIT, ProcessExit, TestResult, node_program, skipped, 
 use tokio::time::timeout;
 
 const README: &str = include_str!("../../../README.md");
-/// Commands that other tests run, or that are too much for one: builds, and nodes and workers with
-/// fixed ports.
-const ELSEWHERE: [&str; 3] = ["cargo ", SERVE, "punctual executor --"];
+/// Commands that other tests run, or that are too much for one: builds, nodes and workers with
+/// fixed ports, and nodes on other machines.
+const ELSEWHERE: [&str; 4] =
+    ["cargo ", SERVE, "punctual executor --", "punctual cluster members add "];
 /// Begins the lines that start the nodes of a cluster, each in a terminal of its own.
 const SERVE: &str = "punctual serve ";
 /// Programs that stand in the README.

@@ -9,8 +9,8 @@ use crate::api::compat::{history, monitor, scheduler};
 use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use crate::api::tasks::{self, about, many};
 use crate::api::{
-    calendars, cluster, events, executions, executors, health, metrics, nodes, output, preview,
-    spec, what_if,
+    calendars, cluster, events, executions, executors, health, members, metrics, nodes, output,
+    preview, spec, what_if,
 };
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
@@ -19,11 +19,11 @@ use crate::dto::{
     CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
     CurrentLeader, EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRegistered,
     ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView,
-    LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
-    PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
-    SchedulerSwitched, SchedulerView, StatsView, StrategyRequest, StrategyView, TaskChanged,
-    TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView, TransferRequest, TriggerRequest,
-    WhatIfView, WhyView,
+    LiveView, MemberAddRequest, MemberJoined, MemberRemoved, MergePatch, Message, NextView,
+    NodePatchRequest, NodeView, PauseRequest, PreviewRequest, PreviewView, ReadyView,
+    RegisterRequest, RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyRequest,
+    StrategyView, TaskChanged, TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView,
+    TransferRequest, TriggerRequest, WhatIfView, WhyView,
 };
 use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
@@ -369,9 +369,15 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Transfers leadership to another voter.", || post(cluster::transfer_leader))
         .role(AccessRole::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<CurrentLeader>))])
         .refuses(&[Code::MemberNotFound, Code::NoOtherVoter, Code::TransferFailed]),
-    route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
-        .role(AccessRole::Admin).gives(&[(200, json(of::<MemberReplaced>))])
-        .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),
+    route(Verb::Post, "/api/v1/cluster/members", "addMember", "Adds a node that waits with an empty data folder.", || post(members::add))
+        .role(AccessRole::Admin).takes(of::<MemberAddRequest>).gives(&[(200, json(of::<MemberJoined>))])
+        .refuses(&[Code::MissingField, Code::InvalidValue, Code::OutOfRange, Code::MemberExists, Code::MemberNotEmpty, Code::MembersChanging, Code::NeedsUpgrade, Code::NodeUnreachable]),
+    route(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", "Removes a member when its executions have ended.", || delete(members::remove))
+        .role(AccessRole::Admin).gives(&[(200, json(of::<MemberRemoved>))])
+        .refuses(&[Code::MemberNotFound, Code::NodeNotFound, Code::NodeLeaving, Code::LastVoter, Code::QuorumAtRisk, Code::MembersChanging]),
+    route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(members::replace))
+        .role(AccessRole::Admin).gives(&[(200, json(of::<MemberJoined>))])
+        .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::MembersChanging, Code::NeedsUpgrade, Code::NodeUnreachable]),
     route(Verb::Get, "/api/v1/cluster/what-if", "whatIf", "Which tasks would have another owner if nodes or the strategy changed. Nothing changes.", || get(what_if::what_if))
         .query(&[WHAT_IF, PAGING]).gives(&[(200, json(of::<WhatIfView>))]).refuses(&[Code::AllWeights0]),
     route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))
@@ -420,8 +426,6 @@ pub(super) static ROUTES: &[Route] = &[
         .query(&[EVENTS]).gives(&[(200, Content::Events(of::<EventView>))]).refuses(&[Code::EventNotReached, Code::TooManyStreams]),
 
     later(Verb::Get, "/api/v1/functions", "listFunctions", || get(spec::not_supported)),
-    later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
-    later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
     later(Verb::Get, "/api/v1/audit", "listAudit", || get(spec::not_supported)),
     later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/tokens", "createToken", || post(spec::not_supported)),

@@ -15,6 +15,7 @@ mod flat;
 mod history;
 mod lines;
 mod many;
+mod members;
 mod output;
 mod repeats;
 mod routes;

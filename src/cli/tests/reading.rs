@@ -343,6 +343,15 @@ async fn the_rest_of_the_tree_asks_its_routes() {
         (vec!["reuse", "a"], "POST /tasks/a/reuse"),
         (vec!["cleanup", "a"], "POST /tasks/a/cleanup"),
         (vec!["cluster", "members", "replace", "n3"], "POST /cluster/members/n3/replace"),
+        (
+            vec!["cluster", "members", "add", "4", "--peer", "n4:7070", "--http", "http://n4:8080"],
+            r#"POST /cluster/members {"id":4,"peer":"n4:7070","http":"http://n4:8080"}"#,
+        ),
+        (
+            vec!["cluster", "members", "add", "4", "--peer", "n4:7070"],
+            r#"POST /cluster/members {"id":4,"peer":"n4:7070"}"#,
+        ),
+        (vec!["cluster", "members", "remove", "n4"], "DELETE /cluster/members/n4"),
         (vec!["next"], "GET /tasks?sort=next&limit=10"),
         (vec!["why", "a", "--at", "11:00"], "GET /tasks/a/why?at=2026-12-01T11%3A00%3A00.000Z"),
         (vec!["why", "a", "--at", "-1h"], "GET /tasks/a/why?at=2026-12-01T11%3A00%3A02.000Z"),

@@ -1,13 +1,51 @@
 //! A member that lost its data comes back under another Raft id.
 
 use super::super::bootstrap;
-use super::super::members::ReplaceError;
+use super::super::limits::SUCCESSOR_SILENCE;
 use super::super::network::kind;
 use super::super::types::RaftMember;
 use super::*;
+use openraft::async_runtime::watch::WatchReceiver;
 
-async fn replaced(nodes: &[TestNode], member: u16) -> Result<NodeId, ReplaceError> {
-    nodes[0].consensus.replace(member).await
+use crate::domain::machine::Refusal;
+use crate::domain::machine::command::{NodeJoin, NodeUp, OfNode};
+use crate::domain::machine::node_info;
+
+async fn replaced(nodes: &[TestNode], member: u16) -> Result<NodeId, MemberError> {
+    changed(&nodes[0], MemberChange::Replace(member)).await
+}
+
+/// Changes the members from any node, as an operation does.
+async fn changed(node: &TestNode, change: MemberChange) -> Result<NodeId, MemberError> {
+    let allowed = node.consensus.may_change(&change).await?;
+    if let Some(command) = &allowed.command {
+        submit(node, packed(command)).await.1.unwrap();
+    }
+    node.consensus.members_changed(&change, allowed.node).await?;
+    Ok(allowed.node)
+}
+
+fn packed(command: &Command) -> Bytes {
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, command, "", None);
+    bytes.into()
+}
+
+/// Registers a member, as its engine does, and waits until its join has ended.
+async fn register(nodes: &[TestNode], node: NodeId) {
+    let info = node_info(node.configured());
+    let up = NodeUp { node, boot: u128::from(node.0), info };
+    submit(&nodes[0], packed(&Command::NodeUp(Box::new(up)))).await.1.unwrap();
+    until(|| nodes[0].consensus.replica().read().joining().is_none()).await;
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT * 2, holds).await.expect("the condition never held");
 }
 
 /// Starts a member on an empty disk, which waits to be readmitted.
@@ -44,7 +82,7 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
 
     // A member is replaced only if it answers and has all entries of this node.
     let refused = replaced(&nodes, member).await;
-    assert!(matches!(refused, Err(ReplaceError::Unreachable(m, _)) if m == member), "{refused:?}");
+    assert!(matches!(refused, Err(MemberError::Unreachable(m, _)) if m == member), "{refused:?}");
     assert!(nodes[0].consensus.status().voters.contains(&NodeId::new(member, 1).0));
 
     for join in [3, 4] {
@@ -58,9 +96,10 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
         only_member(&nodes[0], new).await;
         let known = disk.identity.lock().clone().unwrap();
         assert_eq!(known.node, new);
+        register(&nodes, new).await;
         // A member with data is not replaced, and neither is an unknown one.
-        assert_eq!(replaced(&nodes, member).await, Err(ReplaceError::NotEmpty(member)));
-        assert_eq!(replaced(&nodes, 9).await, Err(ReplaceError::NotListed(9)));
+        assert_eq!(replaced(&nodes, member).await, Err(MemberError::NotEmpty(member)));
+        assert_eq!(replaced(&nodes, 9).await, Err(MemberError::NotListed(9)));
         back.consensus.stop().await;
         if join == 4 {
             // After a restart with its own disk it has the same identity, and its vote counts.
@@ -85,7 +124,7 @@ pub(super) async fn until_replaced(nodes: &[TestNode], member: u16) -> NodeId {
     for _ in 0..1_000 {
         match replaced(nodes, member).await {
             Ok(new) => return new,
-            Err(ReplaceError::Unreachable(..)) => {}
+            Err(MemberError::Unreachable(..)) => {}
             Err(error) => panic!("{error}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -187,4 +226,192 @@ async fn a_learner_is_never_given_the_lead() {
     submit(&learner, add("third")).await.1.unwrap();
     learner.consensus.stop().await;
     leader.consensus.stop().await;
+}
+
+/// A cluster of three, and a fourth node that waits with an empty disk.
+async fn three_and_one() -> (Vec<String>, Vec<TestNode>, tokio::task::JoinHandle<TestNode>, TestDisk)
+{
+    let addresses = free_addresses(4);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let nodes = begin_all(&addresses[..3], &disks, 1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    named(nodes[0].consensus.replica()).await;
+    let (waiting, disk) = begin_empty(&addresses, 4);
+    (addresses, nodes, waiting, disk)
+}
+
+fn fourth(addresses: &[String]) -> MemberChange {
+    MemberChange::Add { member: 4, peer: addresses[3].clone(), http: String::new() }
+}
+
+/// Repeats an addition until the new node listens.
+async fn until_added(node: &TestNode, change: MemberChange) -> NodeId {
+    for _ in 0..1_000 {
+        match changed(node, change.clone()).await {
+            Ok(new) => return new,
+            Err(MemberError::Unreachable(..)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the new node never listened");
+}
+
+fn leader(nodes: &[TestNode]) -> usize {
+    nodes.iter().position(|node| node.consensus.is_leader()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_added_from_any_node_and_the_leader_is_removed() {
+    let (addresses, mut nodes, waiting, disk) = three_and_one().await;
+    let follower = nodes.iter().position(|node| !node.consensus.is_leader()).unwrap();
+    let new = until_added(&nodes[follower], fourth(&addresses)).await;
+    assert_eq!(new, NodeId::new(4, 1));
+    let fourth_node = tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+    nodes.push(fourth_node);
+    let (last, _) = submit(&nodes[3], add("with four")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    assert_eq!(nodes[0].consensus.status().voters.len(), 4);
+    // The members change one at a time, until the new one has registered.
+    let remove = |member| MemberChange::Remove(member);
+    let busy = changed(&nodes[0], remove(1)).await;
+    assert_eq!(busy, Err(MemberError::Changing("member 4 is being added".to_owned())));
+    register(&nodes, new).await;
+    // The same request again finds it done; another address is another node.
+    assert_eq!(changed(&nodes[1], fourth(&addresses)).await, Ok(new));
+    let elsewhere =
+        MemberChange::Add { member: 4, peer: "elsewhere:1".to_owned(), http: "".into() };
+    assert_eq!(changed(&nodes[1], elsewhere).await, Err(MemberError::Exists(4)));
+    assert_eq!(changed(&nodes[1], remove(9)).await, Err(MemberError::NotListed(9)));
+
+    // The new node leads and is removed, asked by itself.
+    assert_eq!(nodes[0].consensus.transfer(Some(4)).await, Ok(Some(new.0)));
+    until(|| nodes[3].consensus.is_leader()).await;
+    let removing = changed(&nodes[3], remove(4));
+    let ends = async {
+        until(|| !nodes[3].consensus.is_leader()).await;
+        // As the engine does when nothing runs there.
+        let gone = packed(&Command::NodeRemove(OfNode { node: new }));
+        submit(&nodes[0], gone).await.1.unwrap();
+    };
+    let (removed, ()) = tokio::join!(removing, ends);
+    assert_eq!(removed, Ok(new));
+    let why = end(&nodes[3]).await;
+    assert!(why.contains("was removed from the cluster"), "{why}");
+    assert!(nodes[3].consensus.was_removed());
+    let gone = nodes.pop().unwrap();
+    gone.consensus.stop().await;
+    drop(gone);
+    until(|| nodes[0].consensus.status().members.len() == 3).await;
+    let (last, _) = submit(&nodes[0], add("with three")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    // It cannot come back with its data, and its registration is refused.
+    let back = begin(settings(&addresses, 4, 1_000), &disk).await;
+    let why = end(&back).await;
+    assert!(why.contains("punctual cluster members add 4"), "{why}");
+    let up = NodeUp { node: new, boot: 77, info: node_info(4) };
+    let refused = submit(&nodes[0], packed(&Command::NodeUp(Box::new(up)))).await.1;
+    assert_eq!(refused, Err(Refusal::NodeGone));
+    back.consensus.stop().await;
+    // With an empty folder it is added under a further number.
+    let (waiting, _disk) = begin_empty(&addresses, 4);
+    let again = until_added(&nodes[1], fourth(&addresses)).await;
+    assert_eq!(again, NodeId::new(4, 2));
+    nodes.push(tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap());
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+/// The leader is lost as soon as the record says that a node joins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_goes_on_under_the_next_leader() {
+    let (addresses, mut nodes, waiting, _disk) = three_and_one().await;
+    let node = NodeId::new(4, 1);
+    let join = NodeJoin { node, peer: addresses[3].clone(), http: String::new() };
+    let follower = nodes.iter().position(|node| !node.consensus.is_leader()).unwrap();
+    submit(&nodes[follower], packed(&Command::NodeJoin(Box::new(join)))).await.1.unwrap();
+    let lost = nodes.remove(leader(&nodes));
+    lost.consensus.stop().await;
+    drop(lost);
+    until(|| nodes[0].consensus.status().voters.contains(&node.0)).await;
+    nodes.push(tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap());
+    let (last, _) = submit(&nodes[2], add("with three of four")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    // What the request that was lost began is found.
+    assert_eq!(changed(&nodes[1], fourth(&addresses)).await, Ok(node));
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_the_others_need_is_not_removed() {
+    let (_, _, mut nodes) = three(1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    named(nodes[0].consensus.replica()).await;
+    let away = nodes.iter().position(|node| !node.consensus.is_leader()).unwrap();
+    let gone = nodes.remove(away);
+    gone.consensus.stop().await;
+    drop(gone);
+    // Those that answer are known after a heartbeat without an answer.
+    tokio::time::sleep(SUCCESSOR_SILENCE * 2).await;
+    let leader = &nodes[leader(&nodes)];
+    let needed = nodes.iter().find(|node| !node.consensus.is_leader()).unwrap();
+    let member = u16::try_from(NodeId(needed.consensus.id()).configured()).unwrap();
+    let refused = changed(leader, MemberChange::Remove(member)).await;
+    let why = "of the 2 other voters 1 answer, and a majority of 2 is needed".to_owned();
+    assert_eq!(refused, Err(MemberError::QuorumAtRisk(member, why)));
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+    let alone = begin(settings(&free_addresses(1), 1, 1_000), &TestDisk::new()).await;
+    named(alone.consensus.replica()).await;
+    let refused = changed(&alone, MemberChange::Remove(1)).await;
+    assert_eq!(refused, Err(MemberError::LastVoter(1)));
+    alone.consensus.stop().await;
+}
+
+/// A member moves to another port, and only its own settings say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_moves_while_the_settings_of_the_others_stay() {
+    let (mut addresses, disks, mut nodes) = three(1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    named(nodes[0].consensus.replica()).await;
+    let gone = nodes.pop().unwrap();
+    gone.consensus.stop().await;
+    drop(gone);
+    let former = addresses.clone();
+    addresses[2] = free_addresses(1).remove(0);
+    nodes.push(begin(settings(&addresses, 3, 1_000), &disks[2]).await);
+    let moved = |node: &TestNode| {
+        node.consensus.members().borrow().get(3).map(|member| member.peer.clone())
+            == Some(addresses[2].clone())
+    };
+    until(|| nodes.iter().all(moved)).await;
+    let (last, _) = submit(&nodes[2], add("moved")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    // The log has it, unless the moved member itself leads.
+    let logged = |node: &TestNode| {
+        let seen = node.consensus.core.raft.metrics().borrow_watched().membership_config.clone();
+        let id = NodeId::new(3, 1).0;
+        let peers: Vec<String> =
+            seen.nodes().filter(|(node, _)| **node == id).map(|(_, at)| at.peer.clone()).collect();
+        peers == [addresses[2].clone()]
+    };
+    if nodes[2].consensus.is_leader() {
+        nodes[2].consensus.transfer(Some(1)).await.unwrap();
+    }
+    until(|| nodes.iter().all(logged)).await;
+    // Another member starts again with its former settings and finds it, and is found.
+    let gone = nodes.remove(1);
+    gone.consensus.stop().await;
+    drop(gone);
+    nodes.insert(1, begin(settings(&former, 2, 1_000), &disks[1]).await);
+    until(|| moved(&nodes[1])).await;
+    let (last, _) = submit(&nodes[1], add("again")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
 }

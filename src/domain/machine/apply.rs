@@ -147,6 +147,8 @@ impl State {
             Command::Accept(body) => self.accept(cx, body, effects),
             Command::Fail(body) => self.fail(cx, body, effects),
             Command::SetStrategy(body) => self.set_strategy(cx, body, effects),
+            Command::NodeJoin(body) => self.node_join(*body, effects),
+            Command::NodeJoined(body) => self.node_joined(body, effects),
         })
     }
 }

@@ -129,7 +129,7 @@ pub enum Command {
     NodeIntent(NodeIntent),
     /// Changes a node's weight, slots or labels.
     NodePatch(NodePatch),
-    /// Forgets a node that is no member any more.
+    /// Ends the membership of a node. Its Raft id never comes back.
     NodeRemove(OfNode),
     /// Starts or stops claiming ticks.
     Scheduler(SetScheduler),
@@ -157,6 +157,10 @@ pub enum Command {
     Fail(FailPending),
     /// Changes how tasks are given to nodes.
     SetStrategy(StrategyChange),
+    /// Takes a node into the cluster. The membership of the log follows.
+    NodeJoin(Box<NodeJoin>),
+    /// The node that joined is registered and has its vote.
+    NodeJoined(OfNode),
 }
 
 /// Names the cluster.
@@ -330,10 +334,21 @@ pub struct NodePatch {
     pub labels: Option<std::collections::BTreeMap<String, String>>,
 }
 
+/// Takes a node into the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeJoin {
+    /// Its Raft id, never used before.
+    pub node: NodeId,
+    /// Host and port of its peer listener.
+    pub peer: String,
+    /// Base URL of its API. Empty: it has none.
+    pub http: String,
+}
+
 /// A node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfNode {
-    /// This former member.
+    /// This one.
     pub node: NodeId,
 }
 
@@ -450,6 +465,7 @@ kinds! {
     28 PutExecutor, 29 ExecutorHeartbeat, 30 ExecutorLiveness, 31 ExecutorStatus,
     32 DeleteExecutor, 33 StartOn, 34 Accept, 35 Fail,
     36 SetStrategy,
+    37 NodeJoin, 38 NodeJoined,
 }
 
 impl Command {

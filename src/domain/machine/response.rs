@@ -159,6 +159,10 @@ pub enum Refusal {
     WrongAction,
     /// The node is on its way out.
     NodeLeaving,
+    /// The node was removed from the cluster.
+    NodeGone,
+    /// Another member is being added or removed.
+    MembersChanging,
 }
 
 impl Refusal {
@@ -206,6 +210,8 @@ impl Refusal {
             Self::ExecutorUnavailable => ErrorCode::ExecutorUnavailable,
             Self::WrongAction => ErrorCode::WrongAction,
             Self::NodeLeaving => ErrorCode::NodeLeaving,
+            Self::NodeGone => ErrorCode::NodeRemoved,
+            Self::MembersChanging => ErrorCode::MembersChanging,
         }
     }
 }

@@ -21,7 +21,9 @@ use super::task::dispatched::{DeclaredTasks, InFlight};
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
-use super::task::record::{Cluster, ClusterStatistics, Execution, KeyRecord, NodeRecord};
+use super::task::record::{
+    Cluster, ClusterStatistics, Execution, KeyRecord, MemberRecord, NodeRecord,
+};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::executor::ExecutorRecord;
@@ -41,6 +43,8 @@ registers! {
         calendars: Arc<str> => CalendarRecord, b'a';
         /// Executors by id.
         executors: Arc<str> => ExecutorRecord, b'x';
+        /// What came of the members, by configured id.
+        members: NodeId => MemberRecord, b'm';
     }
 }
 

@@ -134,6 +134,7 @@ impl EngineWorld {
                 intent: match line.word(2) {
                     "draining" => Intent::Draining,
                     "leaving" => Intent::Leaving,
+                    "removing" => Intent::Removing,
                     _ => Intent::None,
                 },
             }),

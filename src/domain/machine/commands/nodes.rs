@@ -6,7 +6,7 @@ use super::attempts;
 use super::guards;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
-    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler, StrategyChange,
+    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler, StrategyChange,
 };
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{EventKind, EventObject};
@@ -51,6 +51,9 @@ impl State {
         if let Some(known) = former.as_ref().filter(|known| known.boot == body.boot) {
             // Proposed twice, since its answer was late: one process is one session.
             return Ok(Answer::Session(known.session));
+        }
+        if self.is_gone(body.node) {
+            return Err(Refusal::NodeGone);
         }
         let intent = match former.as_ref().map_or(Intent::None, |node| node.intent) {
             Intent::Leaving => Intent::None,
@@ -119,6 +122,9 @@ impl State {
         body: NodeIntent,
         effects: &mut Effects,
     ) -> Response {
+        if body.intent == Intent::Removing && self.other_changes(body.node) {
+            return Err(Refusal::MembersChanging);
+        }
         self.change_node(cx, body.node, effects, |node| {
             node.intent = next_intent(node, body.intent)?;
             Ok(())
@@ -150,24 +156,6 @@ impl State {
             }
             Ok(())
         })
-    }
-
-    /// Forgets a node that is down and runs nothing: every attempt names a node that is known.
-    pub(in crate::domain::machine) fn node_remove(
-        &mut self,
-        cx: &EntryContext<'_>,
-        body: OfNode,
-        effects: &mut Effects,
-    ) -> Response {
-        let former = self.registers.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
-        if former.liveness != Liveness::Down || self.runs_on(body.node) {
-            return Err(Refusal::Order);
-        }
-        let object = object(former);
-        self.registers.nodes.remove(&body.node);
-        effects.hints.push(Hint::Node(body.node));
-        self.tell(cx, EventKind::NodeGone, object, effects);
-        Ok(Answer::Done)
     }
 
     /// Whether an attempt that was granted to this node has not ended.
@@ -274,6 +262,6 @@ fn next_intent(node: &NodeRecord, wish: Intent) -> Result<Intent, Refusal> {
 }
 
 /// A node, as an event names it.
-fn object(node: &NodeRecord) -> EventObject {
+pub(super) fn object(node: &NodeRecord) -> EventObject {
     EventObject::Node { node: node.id, liveness: node.liveness, intent: node.intent }
 }

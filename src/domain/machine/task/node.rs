@@ -103,6 +103,26 @@ pub struct NodeOverrides {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What came of the member with one configured id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// The highest join number that was removed; 0: none. Raft ids up to it never come back.
+    pub gone: u64,
+    /// The node that is being added under this id.
+    pub joining: Option<JoiningNode>,
+}
+
+/// A node that is being added to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoiningNode {
+    /// Its Raft id.
+    pub node: NodeId,
+    /// Host and port of its peer listener.
+    pub peer: String,
+    /// Base URL of its API. Empty: it has none.
+    pub http: String,
+}
+
 impl NodeRecord {
     /// The share of tasks in force.
     #[must_use]

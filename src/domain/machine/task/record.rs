@@ -14,7 +14,10 @@ pub use super::execution::{
     Status, Trigger,
 };
 pub use super::histogram::LogHistogram;
-pub use super::node::{AUTOMATIC_LABELS, Intent, Liveness, NodeInfo, NodeOverrides, NodeRecord};
+pub use super::node::{
+    AUTOMATIC_LABELS, Intent, JoiningNode, Liveness, MemberRecord, NodeInfo, NodeOverrides,
+    NodeRecord,
+};
 pub use super::statistics::{ClusterStatistics, Statistics, TaskStatistics};
 pub use super::totals::{DayCounts, PastDay, Streaks, Totals, Verdict};
 use crate::domain::machine::limits::{KEY_AGE, REASON_BYTES};

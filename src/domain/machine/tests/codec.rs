@@ -188,7 +188,7 @@ fn a_length_beyond_the_bytes_is_an_error() {
         body.extend_from_slice(&len.to_le_bytes());
         for (kind, name) in Command::KINDS {
             // This is a valid body only for the command that consists of one number.
-            let number = *name == "NodeRemove";
+            let number = ["NodeRemove", "NodeJoined"].contains(name);
             assert_eq!(Command::decode(*kind, &body).is_ok(), number);
             let mut later = vec![0; 9];
             later.extend_from_slice(&body);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, OfNode,
-    PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
+    Claim, CleanupAll, Command, Named, NodeIntent, NodeJoin, NodeLiveness, OfExecution, OfFence,
+    OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
@@ -197,7 +197,10 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command {
 }
 
 fn about_node(state: &State, dice: &mut StepNumbers) -> Command {
-    let node = NodeId::new(1 + dice.below(3), 1);
+    let id = 1 + dice.below(3);
+    // A removed node comes back under a further number only.
+    let join = u16::try_from(state.last_gone(u64::from(id))).unwrap_or(u16::MAX) + 1;
+    let node = NodeId::new(id, join);
     let known = state.node(node);
     let session = match known {
         Some(node) if dice.percent(90) => node.session,
@@ -206,6 +209,13 @@ fn about_node(state: &State, dice: &mut StepNumbers) -> Command {
     let boot = u128::from(dice.below(4));
     match dice.below(20) {
         // Without nodes that work nothing else happens.
+        0..3 if known.is_none() => Command::NodeJoin(Box::new(NodeJoin {
+            node,
+            peer: "n:7070".to_owned(),
+            http: String::new(),
+        })),
+        3 if known.is_none() => Command::NodeRemove(OfNode { node }),
+        4 if state.joining().is_some() => Command::NodeJoined(OfNode { node }),
         _ if known.is_none() => node_up(node, boot),
         // A removal goes on to its end, after which the node may join again.
         roll if known.is_some_and(|known| known.intent == Intent::Removing) => match roll {

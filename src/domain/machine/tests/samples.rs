@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::super::Refusal;
 use super::super::command::{
-    Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
-    NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
-    SetScheduler, Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
+    Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeJoin,
+    NodeLiveness, NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar,
+    PutMode, SetScheduler, Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -249,7 +249,17 @@ pub(super) fn commands() -> Vec<Command> {
     .into_iter()
     .chain(executors::commands(grant, session))
     .chain([Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot })])
+    .chain(of_members())
     .collect()
+}
+
+fn of_members() -> [Command; 2] {
+    let node = NodeId::new(4, 1);
+    let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
+    [
+        Command::NodeJoin(Box::new(NodeJoin { node, peer, http })),
+        Command::NodeJoined(OfNode { node }),
+    ]
 }
 
 /// A calendar in which every field says something.

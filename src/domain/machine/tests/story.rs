@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch, OfExecution,
-    OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
-    StrategyChange, TriggerTask,
+    CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeJoin, NodeLiveness, NodePatch,
+    OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
+    SettleSpan, Start, StrategyChange, TriggerTask,
 };
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
@@ -178,7 +178,9 @@ impl MachineStory {
         let of_name = || Named { name: name.clone(), if_match };
         match line.word(0) {
             "genesis" => genesis(),
-            "up" | "working" | "down" | "intent" | "patch" | "remove" => self.node_command(line),
+            "up" | "working" | "down" | "intent" | "patch" | "remove" | "join" | "joined" => {
+                self.node_command(line)
+            }
             "add" => put(PutMode::Add, self.spec(line)),
             "force-add" => put(PutMode::Force, self.spec(line)),
             "update" => put(PutMode::Update { if_match }, self.spec(line)),
@@ -255,6 +257,12 @@ impl MachineStory {
                 },
             }),
             "remove" => Command::NodeRemove(OfNode { node }),
+            "join" => Command::NodeJoin(Box::new(NodeJoin {
+                node,
+                peer: format!("{name}:7070"),
+                http: String::new(),
+            })),
+            "joined" => Command::NodeJoined(OfNode { node }),
             "patch" => Command::NodePatch(NodePatch {
                 node,
                 weight: line.option("weight").map(own_or_number),

@@ -55,6 +55,8 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::ExecutorUnavailable,
         Refusal::WrongAction,
         Refusal::NodeLeaving,
+        Refusal::NodeGone,
+        Refusal::MembersChanging,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }
