@@ -10,13 +10,15 @@
 //! line and claims one more, which waits. The last rows are about long lines: the time to find the
 //! next execution of a line, and the time to end one and to start the next; and the same in groups in
 //! which almost all executions wait for a further attempt, with the time of the entry by whose stamp
-//! all of them may start.
+//! all of them may start. At last there are groups in which other tasks are ahead, which no node may
+//! own: of one class, or each of a class of its own, of functions or of selectors.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use punctual::domain::assign::Members;
 use punctual::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use punctual::domain::machine::command::{
     Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle, Start, TriggerTask,
@@ -25,7 +27,9 @@ use punctual::domain::machine::envelope::{self, EntryHead};
 use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
 use punctual::domain::machine::{Answer, Applied, Command, LineKey, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
-use punctual::domain::task::{Concurrency, ExecutionMode, MAX_LIVE_MAX, Retry, TaskSpec};
+use punctual::domain::task::{
+    Concurrency, ExecutionMode, MAX_LIVE_MAX, PRIORITY_MAX, Retry, TaskSpec,
+};
 use punctual::domain::time::{Millis, Timestamp};
 
 const START: Timestamp = Timestamp(1_772_409_600_000);
@@ -107,6 +111,30 @@ fn main() {
              {find_due} ns to find the next one"
         );
     }
+    for unowned in Unowned::ALL {
+        let mut load = LineBench::new(1_000, 2, Some(2), ExecutionMode::Parallel);
+        load.add_unowned(100_000, unowned);
+        let (find, change) = load.rounds(2_000);
+        println!(
+            "group of 2, 1000 parallel tasks behind 100000 that no node may own ({unowned:?}): {find} \
+             ns to find the next one, {change} ns for an end and a start"
+        );
+    }
+}
+
+/// Why no node may own tasks.
+#[derive(Clone, Copy, Debug)]
+enum Unowned {
+    /// They have one selector, which no node matches.
+    OneSelector,
+    /// Each needs the function of its name, and no node has functions.
+    NameEach,
+    /// Each has a selector of its own, which no node matches.
+    SelectorEach,
+}
+
+impl Unowned {
+    const ALL: [Self; 3] = [Self::OneSelector, Self::NameEach, Self::SelectorEach];
 }
 
 /// How long executions wait for their second attempt.
@@ -152,10 +180,33 @@ impl LineBench {
         Self { world, session, line, limit, running: VecDeque::new() }
     }
 
+    /// Adds tasks that no node may own, each with one waiting execution ahead of all others.
+    fn add_unowned(&mut self, tasks: usize, why: Unowned) {
+        for number in 0..tasks {
+            let name = format!("unowned-{number:06}");
+            let every = Rule::Interval { every: DELAY, anchor: None };
+            let mut spec = TaskSpec::new(name.clone(), Schedule::of(every), None);
+            let zone = match why {
+                Unowned::OneSelector => Some("north".to_owned()),
+                Unowned::NameEach => None,
+                Unowned::SelectorEach => Some(format!("z{number}")),
+            };
+            spec.assignment.selector =
+                zone.map(|zone| ("zone".to_owned(), zone)).into_iter().collect();
+            let limit = u32::try_from(self.limit).unwrap_or(1);
+            spec.concurrency = Some(Concurrency { group: "bench".to_owned(), limit });
+            spec.priority = PRIORITY_MAX;
+            self.world.stamp = self.world.stamp.plus(Millis(1));
+            let put = Command::Put(Box::new(Put { mode: PutMode::Force, spec }));
+            self.world.apply(&[put, trigger(&name)]);
+        }
+    }
+
     /// Lets the first attempt of each fail, and asks for one more of each task. Returns when all
     /// second attempts are due.
     fn delay_all(&mut self) -> Timestamp {
-        let now = |world: &ApplyBench| world.state.lines().next(&self.line, world.stamp, |_| true);
+        let members = Members::of(&self.world.state);
+        let now = |world: &ApplyBench| members.next_in_line(&world.state, &self.line, world.stamp);
         while let Some(one) = now(&self.world).first() {
             let (task, execution, session) = (one.task, one.execution, self.session);
             let start = Command::Start(Start { task, execution, session, again: None });
@@ -175,6 +226,7 @@ impl LineBench {
     /// and start the next. As many wait afterwards.
     fn rounds(&mut self, rounds: usize) -> (u128, u128) {
         let (mut find, mut change, mut found) = (0, 0, 0);
+        let members = Members::of(&self.world.state);
         while found < rounds {
             let full = self.running.len() == self.limit;
             let began = Instant::now();
@@ -182,7 +234,7 @@ impl LineBench {
             self.world.apply(finish.as_slice());
             let ended = began.elapsed().as_nanos();
             let began = Instant::now();
-            let next = self.world.state.lines().next(&self.line, self.world.stamp, |_| true);
+            let next = members.next_in_line(&self.world.state, &self.line, self.world.stamp);
             let looked = began.elapsed().as_nanos();
             let Some(one) = next.first() else { break };
             let (task, execution, session) = (one.task, one.execution, self.session);

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use crate::domain::ids::{NodeId, TaskKey};
 use crate::domain::machine::record::{Intent, Liveness, NodeInfo, NodeRecord};
-use crate::domain::machine::{DeclaredTasks, LineKey, State, Task, WaitingExecution};
-use crate::domain::schedule::Rule;
-use crate::domain::task::{Action, Strategy, TaskSpec};
+use crate::domain::machine::{
+    DeclaredTasks, LineKey, NodeNeed, OwnerNeeds, State, Task, TaskOwners, WaitingExecution,
+};
+use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// Largest weight of a node: shares up to here keep their proportions.
@@ -111,25 +112,40 @@ pub fn unfit(node: &NodeRecord, spec: &TaskSpec, declared: &DeclaredTasks) -> Op
     away(node).or_else(|| unsuited(node, spec, declared))
 }
 
-/// What a node lacks to carry a task out, as it told when it registered. A `manual` task without an
-/// action is for callers who claim its ticks, and one that executors declare is for these: it needs
-/// nothing.
+/// What a node lacks to carry a task out, as it told when it registered.
 #[must_use]
 pub fn unable(node: &NodeRecord, spec: &TaskSpec, declared: &DeclaredTasks) -> Option<Unfit> {
+    lack(node, NodeNeed::of(spec), declared)
+}
+
+/// What a node lacks of a need. A task that executors declare is for these: it needs nothing.
+fn lack(node: &NodeRecord, need: NodeNeed<&str>, declared: &DeclaredTasks) -> Option<Unfit> {
     let info = &node.info;
-    let knows = |name: &String| info.functions.iter().any(|known| known == name);
-    let handles = |name| knows(name) || info.functions.iter().any(|any| any == DEFAULT_FUNCTION);
+    let has = |name: &str| info.functions.iter().any(|known| known == name);
+    let handles = |name: &str| has(name) || has(DEFAULT_FUNCTION);
     let can = |can: bool, lack: Unfit| (!can).then_some(lack);
-    match &spec.action {
-        Some(Action::Http(_) | Action::Executor(_)) => None,
-        Some(Action::Shell(_)) if !info.shell => Some(Unfit::Shell),
-        Some(Action::Shell(action)) => {
-            let user = action.user.as_ref().zip(info.users.as_ref());
-            can(user.is_none_or(|(user, users)| users.contains(user)), Unfit::User)
+    match need {
+        NodeNeed::Nothing => None,
+        NodeNeed::Shell(_) if !info.shell => Some(Unfit::Shell),
+        NodeNeed::Shell(user) => {
+            let mut named = user.into_iter().zip(&info.users);
+            can(named.all(|(user, users)| users.iter().any(|known| known == user)), Unfit::User)
         }
-        Some(Action::Func { id }) => can(handles(id), Unfit::Function),
-        None if spec.schedule.rule == Rule::Manual || declared.any(&spec.name) => None,
-        None => can(handles(&spec.name), Unfit::Function),
+        NodeNeed::Function(name) => can(handles(name), Unfit::Function),
+        NodeNeed::TaskName(name) => can(declared.any(name) || handles(name), Unfit::Function),
+    }
+}
+
+/// The number of the needs of the same kind that a node meets; `usize::MAX`: all of them.
+fn met(node: &NodeRecord, need: NodeNeed<&str>) -> usize {
+    let info = &node.info;
+    let any = || info.functions.iter().any(|name| name == DEFAULT_FUNCTION);
+    match need {
+        NodeNeed::Nothing => usize::MAX,
+        NodeNeed::Shell(_) if !info.shell => 0,
+        NodeNeed::Shell(_) => info.users.as_ref().map_or(usize::MAX, |users| users.len() + 1),
+        NodeNeed::Function(_) | NodeNeed::TaskName(_) if any() => usize::MAX,
+        NodeNeed::Function(_) | NodeNeed::TaskName(_) => info.functions.len(),
     }
 }
 
@@ -232,7 +248,18 @@ impl Members {
         line: &LineKey,
         now: Timestamp,
     ) -> Vec<WaitingExecution> {
-        state.lines().next(line, now, |task| self.may_own(state, task))
+        let mut next = state.lines().next(line, now, self);
+        if let LineKey::Task(task) = line {
+            next.retain(|_| self.may_own(state, *task));
+        }
+        next
+    }
+
+    /// The nodes with the labels of a selector that may own tasks.
+    fn with_labels(&self, needs: &OwnerNeeds) -> impl Iterator<Item = &NodeRecord> {
+        let has =
+            |node: &&Arc<NodeRecord>| needs.selector().is_none_or(|labels| matches(node, labels));
+        self.eligible.iter().filter(has).map(|node| &**node)
     }
 
     /// The tasks that executors declare.
@@ -264,6 +291,45 @@ pub fn draw(strategy: Strategy, task: &str, node: &NodeRecord) -> Option<u64> {
         Strategy::HashSlot => Some(hash_slot::draw(task, node)),
         Strategy::HashSharding | Strategy::Weighted | Strategy::RoundRobin | Strategy::Range => {
             None
+        }
+    }
+}
+
+impl TaskOwners for Members {
+    fn has_owner(&self, needs: &OwnerNeeds) -> bool {
+        let need = needs.need();
+        self.with_labels(needs).any(|node| lack(node, need, &self.declared).is_none())
+    }
+
+    fn met_count(&self, needs: &OwnerNeeds) -> usize {
+        let mut nodes = self.with_labels(needs).peekable();
+        let declared = match needs.need() {
+            NodeNeed::TaskName(_) if nodes.peek().is_some() => self.declared.names().len(),
+            _ => 0,
+        };
+        nodes.map(|node| met(node, needs.need())).fold(declared, usize::saturating_add)
+    }
+
+    fn each_met(&self, needs: &OwnerNeeds, meet: &mut dyn FnMut(NodeNeed<&str>)) {
+        let mut nodes = self.with_labels(needs).peekable();
+        if nodes.peek().is_some() && matches!(needs.need(), NodeNeed::TaskName(_)) {
+            self.declared.names().for_each(|name| meet(NodeNeed::TaskName(name)));
+        }
+        for NodeRecord { info, .. } in nodes {
+            match needs.need() {
+                NodeNeed::Nothing => meet(NodeNeed::Nothing),
+                NodeNeed::Shell(_) if !info.shell => {}
+                NodeNeed::Shell(_) => {
+                    meet(NodeNeed::Shell(None));
+                    info.users.iter().flatten().for_each(|user| meet(NodeNeed::Shell(Some(user))));
+                }
+                NodeNeed::Function(_) => {
+                    info.functions.iter().for_each(|name| meet(NodeNeed::Function(name)));
+                }
+                NodeNeed::TaskName(_) => {
+                    info.functions.iter().for_each(|name| meet(NodeNeed::TaskName(name)));
+                }
+            }
         }
     }
 }

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::executor::ExecutorInfo;
+use crate::domain::ids::Revision;
 use crate::domain::machine::node_info;
-use crate::domain::machine::record::NodeOverrides;
-use crate::domain::schedule::Schedule;
-use crate::domain::task::{ShellAction, Strategy};
+use crate::domain::machine::record::{Definition, NodeOverrides};
+use crate::domain::schedule::{Rule, Schedule};
+use crate::domain::task::{Action, ShellAction, Strategy};
 use crate::domain::time::Millis;
 use crate::stories::golden;
 
@@ -48,6 +49,19 @@ fn shell(user: Option<&str>) -> TaskSpec {
     task(Some(Action::Shell(action)))
 }
 
+fn executor(tasks: Vec<String>) -> ExecutorInfo {
+    ExecutorInfo {
+        id: "e1".to_owned(),
+        name: "worker".to_owned(),
+        base_url: "http://10.0.0.9:9090".to_owned(),
+        health_check_url: None,
+        weight: 1,
+        capacity: 0,
+        metadata: BTreeMap::new(),
+        tasks,
+    }
+}
+
 #[test]
 fn who_cannot_carry_a_task_out_is_no_candidate() {
     let func = |id: &str| task(Some(Action::Func { id: id.to_owned() }));
@@ -72,16 +86,7 @@ fn who_cannot_carry_a_task_out_is_no_candidate() {
     let manual = TaskSpec::new("claimed", Schedule::of(Rule::Manual), None);
     assert_eq!(unfit(&node(2), &manual), None, "its callers carry it out");
     let mut declared = DeclaredTasks::default();
-    declared.add(&ExecutorInfo {
-        id: "e1".to_owned(),
-        name: "worker".to_owned(),
-        base_url: "http://10.0.0.9:9090".to_owned(),
-        health_check_url: None,
-        weight: 1,
-        capacity: 0,
-        metadata: BTreeMap::new(),
-        tasks: vec!["report".to_owned()],
-    });
+    declared.add(&executor(vec!["report".to_owned()]));
     assert_eq!(unfit(&node(2), &task(None)), Some(Unfit::Function));
     assert_eq!(super::unfit(&node(2), &task(None), &declared), None, "an executor has it");
     one.liveness = Liveness::Down;
@@ -252,6 +257,102 @@ proptest! {
             // The task's own strategy stands above the cluster's.
             spec.assignment.strategy = Some(strategy);
             prop_assert_eq!(others.owner_of(&spec, number), owner);
+        }
+    }
+}
+
+/// A few names, labels and users, so that what nodes have and what tasks need often meets.
+const WORDS: [&str; 3] = ["report", "sum", "www"];
+
+fn words(mask: u8) -> Vec<String> {
+    let chosen = WORDS.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0);
+    chosen.map(|(_, word)| (*word).to_owned()).collect()
+}
+
+fn labels(mask: u8) -> BTreeMap<String, String> {
+    let label = |name: String| (name, "yes".to_owned());
+    words(mask).into_iter().map(label).collect()
+}
+
+/// A node with the labels, functions and users of these numbers.
+fn node_of(number: u16, (labelled, functions, users, more): (u8, u8, u8, u8)) -> NodeRecord {
+    let mut node = node(number);
+    node.info.labels = labels(labelled);
+    node.info.functions = words(functions);
+    if more & 3 == 0 {
+        node.info.functions.push(DEFAULT_FUNCTION.to_owned());
+    }
+    node.info.users = (more & 4 == 0).then(|| words(users));
+    node.info.shell = more & 8 == 0;
+    if more & 48 == 0 {
+        node.overrides.weight = Some(0);
+    }
+    node
+}
+
+/// A task with this selector, name and action.
+fn task_of((selector, name, action, word): (u8, usize, u8, usize)) -> TaskSpec {
+    let word = WORDS[word];
+    let mut spec = match action {
+        0 => shell(None),
+        1 => shell(Some(word)),
+        2 => task(Some(Action::Func { id: word.to_owned() })),
+        3 => TaskSpec::new("", Schedule::of(Rule::Manual), None),
+        _ => task(None),
+    };
+    spec.name = WORDS[name].to_owned();
+    spec.assignment.selector = labels(selector);
+    spec
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_node_may_own_all_tasks_of_a_class_or_none(
+        nodes in prop::collection::vec((0_u8..8, 0_u8..8, 0_u8..8, 0_u8..64), 0..4),
+        tasks in prop::collection::vec((0_u8..8, 0_usize..3, 0_u8..6, 0_usize..3), 1..40),
+        declared in 0_u8..8,
+    ) {
+        let nodes = (1..).zip(nodes).map(|(number, dice)| node_of(number, dice));
+        let eligible = nodes.filter(|node| away(node).is_none()).map(Arc::new).collect();
+        let mut all = DeclaredTasks::default();
+        all.add(&executor(words(declared)));
+        let members = Members { eligible, declared: all, ..Members::default() };
+        let mut classes: Vec<(OwnerNeeds, TaskSpec)> = Vec::new();
+        for spec in tasks.into_iter().map(task_of) {
+            let (at, by) = (Timestamp(0), String::new());
+            let definition = Definition { revision: Revision(1), at, by, spec: spec.clone() };
+            let needs = OwnerNeeds::of(&Arc::new(definition));
+            let owned = members.owner(&spec).is_some();
+            prop_assert_eq!(members.has_owner(&needs), owned, "{:?}", &spec);
+
+            // What is said of the family is true of the class.
+            let (count, mut visits, mut met) = (members.met_count(&needs), 0, false);
+            members.each_met(&needs, &mut |need| {
+                visits += 1;
+                let other = needs.with(need);
+                assert!(members.has_owner(&other), "{other:?}");
+                met |= other == needs;
+            });
+            match count {
+                0 => prop_assert!(!owned && visits == 0),
+                usize::MAX => prop_assert!(owned),
+                _ => prop_assert!(met == owned && visits == count, "{:?}", &spec),
+            }
+
+            // The class is the selector and what carries the task out.
+            for (others, other) in &classes {
+                let same = NodeNeed::of(&spec) == NodeNeed::of(other)
+                    && spec.assignment.selector == other.assignment.selector;
+                prop_assert_eq!(&needs == others, same);
+                prop_assert_eq!(needs.cmp(others), others.cmp(&needs).reverse());
+            }
+            classes.push((needs, spec));
         }
     }
 }

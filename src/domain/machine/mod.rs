@@ -53,6 +53,7 @@ pub use task::delayed::DelayedExecution;
 pub use task::dispatched::DeclaredTasks;
 pub use task::line::Line;
 pub use task::lines::LineKey;
+pub use task::needs::{NodeNeed, OwnerNeeds, TaskOwners};
 pub use task::record;
 pub use task::waiting::WaitingExecution;
 pub use task::whole::Task;

@@ -80,6 +80,11 @@ impl DeclaredTasks {
         self.0.contains_key(task)
     }
 
+    /// The names of the tasks that executors declare, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+
     /// The ids of those that declare a task, in order.
     pub fn of(&self, task: &str) -> impl Iterator<Item = &Arc<str>> {
         self.0.get(task).into_iter().flatten()

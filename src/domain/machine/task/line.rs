@@ -1,11 +1,10 @@
 //! One line: the executions that run in it, and those that wait in it, in order.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Unbounded};
-
 use imbl::{OrdMap, OrdSet};
 
+use super::needs::{OwnerNeeds, TaskOwners};
 use super::ready::ReadyExecutions;
+use super::turns::GroupLook;
 use super::waiting::{Presence, Waiter, WaitingExecution};
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
@@ -64,41 +63,23 @@ impl Line {
     }
 
     /// In the line of a task: the execution that may start at this time.
-    pub(super) fn next_of_task(
-        &self,
-        now: Timestamp,
-        mut owned: impl FnMut(TaskKey) -> bool,
-    ) -> Vec<WaitingExecution> {
-        let first = self.first().filter(|(one, due)| *due <= Some(now) && owned(one.task));
-        first.into_iter().map(|(one, _)| one).collect()
+    pub(super) fn next_of_task(&self, now: Timestamp) -> Option<WaitingExecution> {
+        self.first().filter(|(_, due)| *due <= Some(now)).map(|(one, _)| one)
     }
 
-    /// In the line of a group: the executions that may start at this time, in order. A task that is
-    /// not `owned` is passed over with all its executions.
+    /// In the line of a group: the executions that may start at this time, in order. A task that no
+    /// node may own is passed over with all its executions.
     pub(super) fn next_of_group(
         &self,
         now: Timestamp,
-        mut owned: impl FnMut(TaskKey) -> bool,
+        owners: &impl TaskOwners,
     ) -> Vec<WaitingExecution> {
-        let (mut next, mut taken) = (Vec::new(), self.running());
-        // What was not looked at yet: of each limit, and of each task that was looked at, no more
-        // than the first one.
-        let mut firsts = BTreeSet::new();
-        for (limit, ready) in self.ready.range((Excluded(taken), Unbounded)) {
-            firsts.extend(ready.firsts(now).map(|one| (one, *limit)));
-        }
-        while let Some((one, limit)) = firsts.pop_first() {
-            let Some(ready) = self.ready.get(&limit).filter(|_| taken < limit) else { continue };
-            firsts.extend(ready.next_task(one).map(|head| (head, limit)));
-            if owned(one.task) {
-                firsts.extend(ready.next_of_task(one).map(|second| (second, limit)));
-                if self.waiting.get(&one).is_some_and(|due| *due <= Some(now)) {
-                    taken += 1;
-                    next.push(one);
-                }
-            }
-        }
-        next
+        GroupLook::new(&self.ready, now, owners).next(self.running(), |one| self.came(one, now))
+    }
+
+    /// Whether an execution waits, and does not wait for a later time.
+    fn came(&self, one: WaitingExecution, now: Timestamp) -> bool {
+        self.waiting.get(&one).is_some_and(|due| *due <= Some(now))
     }
 
     pub(super) fn enter(&mut self, presence: Presence) {
@@ -120,15 +101,20 @@ impl Line {
         }
     }
 
-    /// In the line of a group: the first execution changed in the line of a task with this limit.
-    /// `at` is the time of the lines.
-    pub(super) fn first_changed(&mut self, limit: u32, (former, now): FirstChange, at: Timestamp) {
+    /// In the line of a group: the first execution changed in the line of a task with this limit and
+    /// these needs. `at` is the time of the lines.
+    pub(super) fn first_changed(
+        &mut self,
+        (limit, needs): (u32, &OwnerNeeds),
+        (former, now): FirstChange,
+        at: Timestamp,
+    ) {
         if former == now {
             return;
         }
         let ready = self.ready.entry(limit).or_default();
-        former.into_iter().for_each(|one| ready.remove(one, at));
-        now.into_iter().for_each(|one| ready.insert(one, at));
+        former.into_iter().for_each(|one| ready.remove(needs, one, at));
+        now.into_iter().for_each(|one| ready.insert(needs, one, at));
         if ready.is_empty() {
             self.ready.remove(&limit);
         }
@@ -145,6 +131,21 @@ impl Line {
             Some(tasks) if tasks > 1 => drop(self.limits.insert(limit, tasks - 1)),
             _ => drop(self.limits.remove(&limit)),
         }
+    }
+
+    /// In the line of a group: the executions that a look finds a node for, in order.
+    #[cfg(test)]
+    pub(super) fn looked_at(
+        &self,
+        now: Timestamp,
+        owners: &impl TaskOwners,
+    ) -> Vec<WaitingExecution> {
+        let mut looked_at = Vec::new();
+        GroupLook::new(&self.ready, now, owners).next(self.running(), |one| {
+            looked_at.push(one);
+            self.came(one, now)
+        });
+        looked_at
     }
 
     /// In the line of a group: the executions that their own lines let start, by limit: those whose

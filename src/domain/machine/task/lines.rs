@@ -6,13 +6,16 @@
 //!
 //! The next execution of a line is found without a walk over those that wait: the line of a group
 //! keeps an index of the executions that are first in the lines of their tasks. Those that wait for a
-//! further attempt enter this index with the first entry whose stamp is their time.
+//! further attempt enter this index with the first entry whose stamp is their time. The index is by
+//! what a node needs to own their tasks, so those that no node may own are passed over together: the
+//! head of `turns` has the bounds.
 
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
 use super::line::{FirstChange, Line};
+use super::needs::{OwnerNeeds, TaskOwners};
 use super::record::{Execution, Status, Trigger};
 use super::waiting::{Presence, WaitingExecution};
 use super::whole::Task;
@@ -40,6 +43,8 @@ pub struct TaskLines {
     task: TaskKey,
     own: Option<LineKey>,
     group: Option<(LineKey, u32)>,
+    /// Of those of a group.
+    needs: OwnerNeeds,
     rank: u8,
     /// Whether executions of ticks are held, because the ticks of the task do not fire.
     held: bool,
@@ -101,18 +106,18 @@ impl Lines {
         self.all.get(key).map_or(0, Line::running)
     }
 
-    /// The executions that may start at this time according to this line, in order. Those that wait
-    /// for a further attempt and those of tasks that no node owns are passed over, except that the
-    /// first one of a task keeps its turn in the line of its task.
+    /// The executions that may start at this time according to this line, in order. In the line of a
+    /// group, those that wait for a further attempt and those of tasks that no node may own are passed
+    /// over. In the line of a task the first one keeps its turn, and who may own the task is not asked.
     pub fn next(
         &self,
         key: &LineKey,
         now: Timestamp,
-        owned: impl FnMut(TaskKey) -> bool,
+        owners: &impl TaskOwners,
     ) -> Vec<WaitingExecution> {
         match (self.all.get(key), key) {
-            (Some(line), LineKey::Task(_)) => line.next_of_task(now, owned),
-            (Some(line), LineKey::Group(_)) => line.next_of_group(now, owned),
+            (Some(line), LineKey::Task(_)) => line.next_of_task(now).into_iter().collect(),
+            (Some(line), LineKey::Group(_)) => line.next_of_group(now, owners),
             (None, _) => Vec::new(),
         }
     }
@@ -231,7 +236,7 @@ impl Lines {
             let at = self.at;
             self.change(group, |line| {
                 change(line, presence);
-                line.first_changed(*limit, first, at);
+                line.first_changed((*limit, &lines.needs), first, at);
             });
         }
     }
@@ -250,13 +255,15 @@ impl Task {
     /// Its lines, by the current definition.
     #[must_use]
     pub fn lines(&self) -> TaskLines {
-        let Some(spec) = self.spec().filter(|_| self.lined()) else { return TaskLines::default() };
-        let key = self.key;
+        let definition = self.definition().filter(|_| self.lined());
+        let Some(definition) = definition else { return TaskLines::default() };
+        let (key, spec) = (self.key, &definition.spec);
         let own = (spec.execution_mode != ExecutionMode::Parallel).then_some(LineKey::Task(key));
         let group = spec.concurrency.as_ref();
         let group = group.map(|group| (LineKey::Group(group.group.as_str().into()), group.limit));
         let (rank, held) = (self.rank(), self.inactive().is_some());
-        TaskLines { task: key, own, group, rank, held }
+        let needs = group.as_ref().map_or_else(OwnerNeeds::default, |_| OwnerNeeds::of(definition));
+        TaskLines { task: key, own, group, needs, rank, held }
     }
 
     const fn rank(&self) -> u8 {

@@ -1,91 +1,231 @@
 //! The executions of a group that the lines of their tasks let start. The next one is found without a
-//! walk over those whose time has not come, or over all those of one task.
+//! walk over those whose time has not come, over all those of one task, or over all tasks of a class.
 
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
-use imbl::OrdSet;
+use imbl::{OrdMap, OrdSet};
 
+use super::needs::{ClassFamily, OwnerNeeds};
 use super::waiting::{Waiter, WaitingExecution};
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
+/// Before each execution.
+const FIRST: WaitingExecution = WaitingExecution {
+    rank: 0,
+    at: Timestamp(i64::MIN),
+    execution: ExecutionId(0),
+    task: TaskKey(0),
+};
+
 /// Those of the tasks that name the group with one limit. Each is kept by whether its time has come
 /// at the time of the lines, which is the stamp of the last entry.
+///
+/// Those whose time has come are the leaves of a tree: families have classes, these have tasks, these
+/// have executions. Each level keeps the first execution of each of its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReadyExecutions {
     /// Those whose time has come, by task.
-    due: OrdSet<(TaskKey, WaitingExecution)>,
-    /// The first of these of each task.
-    heads: OrdSet<WaitingExecution>,
-    /// The others, by their time.
-    later: OrdSet<(Timestamp, WaitingExecution)>,
+    due: PartedSet<TaskKey>,
+    /// The first of these of each task, by class.
+    tasks: PartedSet<OwnerNeeds>,
+    /// The first of these of each class, by family.
+    classes: PartedSet<ClassFamily>,
+    /// The first of these of each family, with the needs of its task.
+    families: OrdMap<WaitingExecution, OwnerNeeds>,
+    /// The others of each family, by their time.
+    later: OrdSet<(ClassFamily, Timestamp, WaitingExecution)>,
+    /// The time of the first of these of each family.
+    soonest: OrdSet<(Timestamp, ClassFamily)>,
 }
+
+/// An execution with the needs of its task.
+pub(super) type NeedyExecution = (WaitingExecution, OwnerNeeds);
 
 impl ReadyExecutions {
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.later.is_empty()
+        self.families.is_empty() && self.soonest.is_empty()
     }
 
-    pub fn insert(&mut self, (one, due): Waiter, at: Timestamp) {
+    /// Adds an execution of a task with these needs.
+    pub fn insert(&mut self, needs: &OwnerNeeds, (one, due): Waiter, at: Timestamp) {
         match due.filter(|due| *due > at) {
-            Some(due) => _ = self.later.insert((due, one)),
-            None => self.change(one.task, |due| _ = due.insert((one.task, one))),
+            Some(due) => self.change_later(needs, |later, family| {
+                later.insert((family, due, one));
+            }),
+            None => self.change_due(needs, one.task, |due| due.insert(one.task, one)),
         }
     }
 
-    pub fn remove(&mut self, (one, due): Waiter, at: Timestamp) {
+    /// Removes one that is as it was when it was added.
+    pub fn remove(&mut self, needs: &OwnerNeeds, (one, due): Waiter, at: Timestamp) {
         match due.filter(|due| *due > at) {
-            Some(due) => _ = self.later.remove(&(due, one)),
-            None => self.change(one.task, |due| _ = due.remove(&(one.task, one))),
+            Some(due) => self.change_later(needs, |later, family| {
+                later.remove(&(family, due, one));
+            }),
+            None => self.change_due(needs, one.task, |due| due.remove(one.task, one)),
         }
     }
 
-    /// The first one of all, and those whose time came after the last entry. There are few of these:
-    /// the start of one of them is an entry.
-    pub fn firsts(&self, now: Timestamp) -> impl Iterator<Item = WaitingExecution> {
-        let came = self.later.iter().take_while(move |(due, _)| *due <= now);
-        self.heads.get_min().copied().into_iter().chain(came.map(|(_, one)| *one))
+    /// The first one of the first family.
+    pub fn first_family(&self) -> Option<NeedyExecution> {
+        self.families.get_min().cloned()
     }
 
-    /// The first one of the task that follows, if this is the first one of its task.
-    pub fn next_task(&self, one: WaitingExecution) -> Option<WaitingExecution> {
-        let head = self.heads.contains(&one);
-        self.heads.range((Excluded(one), Unbounded)).next().filter(|_| head).copied()
+    /// The first one of the family that follows, if this is the first one of its family.
+    pub fn next_family(&self, one: WaitingExecution) -> Option<NeedyExecution> {
+        let mut rest = self.families.range((Excluded(one), Unbounded));
+        rest.next().map(|(one, needs)| (*one, needs.clone()))
+    }
+
+    /// The first one of the class that follows in the family, if this is the first one of its class.
+    pub fn next_class(&self, one: WaitingExecution, needs: &OwnerNeeds) -> Option<NeedyExecution> {
+        let next = self.classes.after(&ClassFamily(needs.clone()), one);
+        next.map(|(family, one)| (*one, family.0.clone()))
+    }
+
+    /// The first one of a class, if this one is ahead of it.
+    pub fn first_after(&self, one: WaitingExecution, needs: &OwnerNeeds) -> Option<NeedyExecution> {
+        let first = self.tasks.first(needs).filter(|(_, first)| *first > one);
+        first.map(|(needs, one)| (*one, needs.clone()))
+    }
+
+    /// The first one of the task that follows in the class, if this is the first one of its task.
+    pub fn next_task(&self, one: WaitingExecution, needs: &OwnerNeeds) -> Option<WaitingExecution> {
+        self.tasks.after(needs, one).map(|(_, next)| *next)
     }
 
     /// The one that follows this one of its task.
     pub fn next_of_task(&self, one: WaitingExecution) -> Option<WaitingExecution> {
-        let mut rest = self.due.range((Excluded((one.task, one)), Unbounded));
-        rest.next().filter(|(task, _)| *task == one.task).map(|(_, next)| *next)
+        self.due.after(&one.task, one).map(|(_, next)| *next)
     }
 
-    fn first_of(&self, task: TaskKey) -> Option<WaitingExecution> {
-        let (at, execution) = (Timestamp(i64::MIN), ExecutionId(0));
-        self.next_of_task(WaitingExecution { rank: 0, at, execution, task })
+    /// The families of those whose time came after the last entry.
+    pub fn came(&self, now: Timestamp) -> impl Iterator<Item = &ClassFamily> {
+        let came = self.soonest.iter().take_while(move |(soonest, _)| *soonest <= now);
+        came.map(|(_, family)| family)
+    }
+
+    /// Those of a family whose time came after the last entry.
+    pub fn came_of(
+        &self,
+        family: &ClassFamily,
+        now: Timestamp,
+    ) -> impl Iterator<Item = NeedyExecution> {
+        let from = (family.clone(), Timestamp(i64::MIN), FIRST);
+        let later = self.later.range((Included(from), Unbounded));
+        let came = later.take_while(move |(of, due, _)| *due <= now && of == family);
+        came.map(|(of, _, one)| (*one, of.0.clone()))
     }
 
     /// Changes those of a task whose time has come.
-    fn change(
+    fn change_due(
         &mut self,
+        needs: &OwnerNeeds,
         task: TaskKey,
-        change: impl FnOnce(&mut OrdSet<(TaskKey, WaitingExecution)>),
+        change: impl FnOnce(&mut PartedSet<TaskKey>),
     ) {
-        let former = self.first_of(task);
+        let first = |due: &PartedSet<TaskKey>| due.first(&task).map(|(_, one)| *one);
+        let former = first(&self.due);
         change(&mut self.due);
-        let now = self.first_of(task);
-        if former != now {
-            former.map(|one| self.heads.remove(&one));
-            now.map(|one| self.heads.insert(one));
+        let now = first(&self.due);
+        if former == now {
+            return;
         }
+        let first = |tasks: &PartedSet<OwnerNeeds>| {
+            tasks.first(needs).map(|(needs, one)| (*one, needs.clone()))
+        };
+        let former_of_class = first(&self.tasks);
+        former.into_iter().for_each(|one| self.tasks.remove(needs.clone(), one));
+        now.into_iter().for_each(|one| self.tasks.insert(needs.clone(), one));
+        let now_of_class = first(&self.tasks);
+        if former_of_class != now_of_class {
+            self.change_class(&ClassFamily(needs.clone()), former_of_class, now_of_class);
+        }
+    }
+
+    /// The first one of a class changed.
+    fn change_class(
+        &mut self,
+        family: &ClassFamily,
+        former: Option<NeedyExecution>,
+        now: Option<NeedyExecution>,
+    ) {
+        let first = |classes: &PartedSet<ClassFamily>| classes.first(family).cloned();
+        let former_of_family = first(&self.classes);
+        if let Some((one, needs)) = former {
+            self.classes.remove(ClassFamily(needs), one);
+        }
+        if let Some((one, needs)) = now {
+            self.classes.insert(ClassFamily(needs), one);
+        }
+        let now_of_family = first(&self.classes);
+        if former_of_family != now_of_family {
+            former_of_family.map(|(_, one)| self.families.remove(&one));
+            now_of_family.map(|(family, one)| self.families.insert(one, family.0));
+        }
+    }
+
+    /// Changes those of a family whose time has not come.
+    fn change_later(
+        &mut self,
+        needs: &OwnerNeeds,
+        change: impl FnOnce(&mut OrdSet<(ClassFamily, Timestamp, WaitingExecution)>, ClassFamily),
+    ) {
+        let family = ClassFamily(needs.clone());
+        let first = |later: &OrdSet<(ClassFamily, Timestamp, WaitingExecution)>| {
+            let from = (family.clone(), Timestamp(i64::MIN), FIRST);
+            let mut rest = later.range((Included(from), Unbounded));
+            let first = rest.next().filter(|(of, ..)| *of == family);
+            first.map(|(of, due, _)| (*due, of.clone()))
+        };
+        let former = first(&self.later);
+        change(&mut self.later, family.clone());
+        let now = first(&self.later);
+        // The needs that are kept are those of a task that waits.
+        former.map(|former| self.soonest.remove(&former));
+        now.map(|now| self.soonest.insert(now));
     }
 
     /// Those whose time has come, and the others, in order.
     #[cfg(test)]
     pub fn all(&self) -> [Vec<WaitingExecution>; 2] {
-        let due = self.due.iter().map(|(_, one)| *one);
-        let later = self.later.iter().map(|(_, one)| *one);
+        let due = self.due.0.iter().map(|(_, one)| *one);
+        let later = self.later.iter().map(|(_, _, one)| *one);
         let mut all = [due.collect::<Vec<_>>(), later.collect()];
         all.iter_mut().for_each(|part| part.sort_unstable());
         all
+    }
+}
+
+/// Executions by part, in order in each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PartedSet<P: Ord>(OrdSet<(P, WaitingExecution)>);
+
+impl<P: Ord> Default for PartedSet<P> {
+    fn default() -> Self {
+        Self(OrdSet::default())
+    }
+}
+
+impl<P: Ord + Clone> PartedSet<P> {
+    fn insert(&mut self, part: P, one: WaitingExecution) {
+        self.0.insert((part, one));
+    }
+
+    fn remove(&mut self, part: P, one: WaitingExecution) {
+        self.0.remove(&(part, one));
+    }
+
+    /// The first one of a part.
+    fn first(&self, part: &P) -> Option<&(P, WaitingExecution)> {
+        let mut all = self.0.range((Included((part.clone(), FIRST)), Unbounded));
+        all.next().filter(|(of, _)| of == part)
+    }
+
+    /// The one that follows this one in its part.
+    fn after(&self, part: &P, one: WaitingExecution) -> Option<&(P, WaitingExecution)> {
+        let mut rest = self.0.range((Excluded((part.clone(), one)), Unbounded));
+        rest.next().filter(|(of, _)| of == part)
     }
 }

@@ -9,6 +9,7 @@ use super::super::task::record::Execution;
 use super::super::{Line, LineKey, Refusal, Task, WaitingExecution};
 use super::plausible::StepNumbers;
 use super::*;
+use crate::domain::assign::Members;
 use crate::domain::task::{Concurrency, ExecutionMode};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -115,7 +116,8 @@ impl LineWorld {
     /// Those that may start now, as owners find them: among the next in each of their lines.
     fn next(&self) -> Vec<WaitingExecution> {
         let state = &self.world.state;
-        let in_line = |key: &LineKey| state.lines().next(key, self.world.stamp, |_| true);
+        let members = Members::of(state);
+        let in_line = |key: &LineKey| members.next_in_line(state, key, self.world.stamp);
         let mut next = Vec::new();
         for key in state.lines().contended() {
             for one in in_line(key) {

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::command::{OfExecution, PauseTask, SetScheduler, Start};
+use super::super::command::{NodePatch, OfExecution, PauseTask, SetScheduler, Start};
 use super::super::task::record::Execution;
 use super::super::{LineKey, Task, WaitingExecution};
 use super::plausible::StepNumbers;
 use super::*;
-use crate::domain::task::{Concurrency, ExecutionMode};
+use crate::domain::assign::Members;
+use crate::domain::task::{Action, Concurrency, ExecutionMode, ShellAction};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const GROUPS: [&str; 2] = ["g", "h"];
+/// Labels of nodes, and those that selectors name.
+const ZONES: [&str; 2] = ["north", "south"];
 
 /// A waiting execution that nothing holds, as the records have it.
 #[derive(Clone, Debug)]
@@ -50,15 +53,39 @@ fn id(one: &WaitingExecution) -> u64 {
 struct OrderWorld {
     world: TestWorld,
     session: SessionId,
-    /// The tasks that no node may own.
-    unowned: BTreeSet<TaskKey>,
+    /// The nodes that may own tasks.
+    members: Members,
 }
 
 impl OrderWorld {
     fn new() -> Self {
         let mut world = TestWorld::new();
         let session = world.node(1, 1);
-        Self { world, session, unowned: BTreeSet::new() }
+        let members = Members::of(&world.state);
+        Self { world, session, members }
+    }
+
+    /// Registers a node again, with other labels, functions and users. From then on the first node,
+    /// whose session starts the executions, may own no task.
+    fn change_node(&mut self, dice: &mut StepNumbers) {
+        let node = NodeId::new(2 + dice.below(2), 1);
+        let mut chosen = |words: &[&str]| -> Vec<String> {
+            let chosen = words.iter().filter(|_| dice.percent(40));
+            chosen.map(|word| (*word).to_owned()).collect()
+        };
+        let mut info = node_info(node.configured());
+        info.labels = chosen(&ZONES).into_iter().map(|zone| (zone, "yes".to_owned())).collect();
+        info.functions = chosen(&["a", "b", "c", "sum", "*"]);
+        info.users = Some(chosen(&["www"]));
+        info.shell = dice.percent(60);
+        let boot = u128::from(self.world.index);
+        let up = Command::NodeUp(Box::new(NodeUp { node, boot, info }));
+        let Answer::Session(session) = self.world.accept(&up) else { panic!("it is registered") };
+        let liveness = if dice.percent(80) { Liveness::Working } else { Liveness::Down };
+        drop(self.world.apply(&Command::NodeLiveness(NodeLiveness { node, session, liveness })));
+        let (node, weight) = (NodeId::new(1, 1), Some(Some(0)));
+        let patch = NodePatch { node, weight, slots: None, labels: None };
+        drop(self.world.apply(&Command::NodePatch(patch)));
     }
 
     fn live(&self, status: Status) -> Vec<(&Task, &Execution)> {
@@ -82,7 +109,7 @@ impl OrderWorld {
                 task: task.key,
                 own: spec.execution_mode != ExecutionMode::Parallel,
                 group: spec.concurrency.as_ref().map(|it| (it.group.clone(), it.limit)),
-                owned: !self.unowned.contains(&task.key),
+                owned: self.members.may_own(&self.world.state, task.key),
                 due: one.attempt.as_ref().map(|_| one.attempt_due()),
             });
         }
@@ -138,8 +165,7 @@ impl OrderWorld {
 
     /// The next executions of a line, as the lines have them.
     fn next(&self, key: &LineKey, now: Timestamp) -> Vec<u64> {
-        let owned = |task| !self.unowned.contains(&task);
-        self.world.state.lines().next(key, now, owned).iter().map(id).collect()
+        self.members.next_in_line(&self.world.state, key, now).iter().map(id).collect()
     }
 
     /// The executions that are next in all their lines, as the lines have them.
@@ -192,6 +218,21 @@ impl OrderWorld {
         spec.retry.max_retry = u32::from(dice.below(3));
         spec.retry.delay = Millis(u64::from(dice.below(3)) * 1_000);
         spec.enabled = !dice.percent(10);
+        let (argv, env, stdin) = (vec!["true".to_owned()], BTreeMap::new(), String::new());
+        let mut shell = ShellAction { argv, env, cwd: None, stdin, user: None };
+        spec.action = match dice.below(5) {
+            0 => Some(Action::Shell(shell)),
+            1 => {
+                shell.user = Some("www".to_owned());
+                Some(Action::Shell(shell))
+            }
+            2 => Some(Action::Func { id: "sum".to_owned() }),
+            _ => None,
+        };
+        if dice.percent(40) {
+            let zone = ZONES[usize::from(dice.below(2))].to_owned();
+            spec.assignment.selector = BTreeMap::from([(zone, "yes".to_owned())]);
+        }
         if dice.percent(75) {
             let (group, limit) = (GROUPS[usize::from(dice.below(2))], u32::from(dice.below(3)) + 1);
             spec.concurrency = Some(Concurrency { group: group.to_owned(), limit });
@@ -260,17 +301,14 @@ impl OrderWorld {
                 self.world.accept(&Command::Scheduler(SetScheduler { on: dice.percent(60) }));
             }
             21 => drop(self.world.apply(&put(PutMode::Force, Self::spec(name, dice)))),
-            22 => {
-                if !self.unowned.remove(&task) {
-                    self.unowned.insert(task);
-                }
-            }
+            22 => self.change_node(dice),
             _ if dice.percent(50) => drop(self.world.apply(&Command::MarkDeleted(deletion(name)))),
             _ => drop(self.world.apply(&Command::Cleanup(named(name)))),
         }
         if dice.percent(10) {
             self.world.state = load(self.world.state.all_rows());
         }
+        self.members = Members::of(&self.world.state);
     }
 }
 

@@ -1,8 +1,13 @@
 //! The work to find the next executions does not grow with the number of those that wait.
 
-use super::super::record::{Attempt, More};
+use std::cell::Cell;
+
+use super::super::needs::NodeNeed;
+use super::super::record::{Attempt, Definition, More};
 use super::*;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::schedule::{Rule, Schedule};
+use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::Millis;
 
 /// An execution that somebody requested.
@@ -44,18 +49,74 @@ fn delayed(number: u64, until: Timestamp) -> Execution {
     Execution { attempt: Some(attempt), more: Some(Box::new(more)), ..pending }
 }
 
-/// The next executions of the group, and how many were looked at.
-fn look(
+/// A cluster of one node that has no labels and starts no processes.
+#[derive(Default)]
+struct OneNode {
+    functions: Vec<String>,
+    any_function: bool,
+    /// How often it was asked.
+    asked: Cell<usize>,
+}
+
+impl OneNode {
+    fn ask(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+}
+
+impl TaskOwners for OneNode {
+    fn has_owner(&self, needs: &OwnerNeeds) -> bool {
+        self.ask();
+        let met = match needs.need() {
+            NodeNeed::Nothing => true,
+            NodeNeed::Shell(_) => false,
+            NodeNeed::Function(name) | NodeNeed::TaskName(name) => {
+                self.any_function || self.functions.iter().any(|known| known == name)
+            }
+        };
+        needs.selector().is_none() && met
+    }
+
+    fn met_count(&self, needs: &OwnerNeeds) -> usize {
+        self.ask();
+        match needs.need() {
+            _ if needs.selector().is_some() => 0,
+            NodeNeed::Nothing => usize::MAX,
+            NodeNeed::Shell(_) => 0,
+            NodeNeed::Function(_) | NodeNeed::TaskName(_) if self.any_function => usize::MAX,
+            NodeNeed::Function(_) | NodeNeed::TaskName(_) => self.functions.len(),
+        }
+    }
+
+    fn each_met(&self, needs: &OwnerNeeds, meet: &mut dyn FnMut(NodeNeed<&str>)) {
+        for name in &self.functions {
+            self.ask();
+            meet(match needs.need() {
+                NodeNeed::TaskName(_) => NodeNeed::TaskName(name),
+                _ => NodeNeed::Function(name),
+            });
+        }
+    }
+}
+
+/// The next executions of the group, how many were looked at, and how often owners were asked for.
+fn look_for(
     all: &Lines,
     now: Timestamp,
-    unowned: impl Fn(TaskKey) -> bool,
-) -> (Vec<WaitingExecution>, usize) {
-    let mut looked_at = 0;
-    let next = all.next(&group(), now, |task| {
-        looked_at += 1;
-        !unowned(task)
-    });
+    owners: &OneNode,
+) -> (Vec<WaitingExecution>, usize, usize) {
+    owners.asked.set(0);
+    let next = all.next(&group(), now, owners);
+    let asked = owners.asked.get();
     assert!(next.is_sorted());
+    let looked_at = all.get(&group()).map_or(0, |line| line.looked_at(now, owners).len());
+    (next, looked_at, asked)
+}
+
+/// The next executions of the group, and how many were looked at, where one class of tasks waits.
+fn look(all: &Lines, now: Timestamp) -> (Vec<WaitingExecution>, usize) {
+    let (next, looked_at, asked) = look_for(all, now, &OneNode::default());
+    assert!(asked <= 1, "{asked}");
     (next, looked_at)
 }
 
@@ -71,7 +132,23 @@ fn group() -> LineKey {
 fn lines(task: u64, own: bool, limit: u32) -> TaskLines {
     let task = TaskKey(task);
     let own = own.then_some(LineKey::Task(task));
-    TaskLines { task, own, group: Some((group(), limit)), rank: 4, held: false }
+    let needs = OwnerNeeds::default();
+    TaskLines { task, own, group: Some((group(), limit)), needs, rank: 4, held: false }
+}
+
+/// The lines of a parallel task that needs this label, or this action.
+fn needy(number: u64, label: Option<&str>, action: Option<Action>) -> TaskLines {
+    let rule = Rule::Interval { every: Millis(1_000), anchor: None };
+    let mut spec = TaskSpec::new(format!("t{number}"), Schedule::of(rule), action);
+    let label = label.map(|value| ("zone".to_owned(), value.to_owned()));
+    spec.assignment.selector = label.into_iter().collect();
+    let (revision, at, by) = (Revision(number), Timestamp(0), String::new());
+    let needs = OwnerNeeds::of(&Arc::new(Definition { revision, at, by, spec }));
+    TaskLines { needs, ..lines(number, false, 20) }
+}
+
+fn function(name: &str) -> Option<Action> {
+    Some(Action::Func { id: name.to_owned() })
 }
 
 #[test]
@@ -92,19 +169,16 @@ fn only_those_that_may_start_are_looked_at() {
     assert_eq!(all.get(&group()).map(|line| line.waiting().len()), Some(100_000));
 
     let free = usize::try_from(LIMIT - 1).expect("few");
-    let (next, looked_at) = look(&all, STAMP, |_| false);
+    let (next, looked_at) = look(&all, STAMP);
     assert_eq!((next.len(), looked_at), (free, free));
 
     let own = LineKey::Task(TaskKey(1));
-    assert_eq!(all.next(&own, STAMP, |_| unreachable!("one of it runs")), []);
+    let nobody = OneNode::default();
+    assert_eq!(all.next(&own, STAMP, &nobody), [], "one of it runs");
     all.leave(&lines(1, true, LIMIT), &requested(1, Status::Running));
-    let mut looked_at = 0;
-    let next = all.next(&own, STAMP, |_| {
-        looked_at += 1;
-        true
-    });
-    assert_eq!((numbers(&next), looked_at), (vec![2], 1));
-    assert_eq!(numbers(&look(&all, STAMP, |_| false).0)[0], 2);
+    assert_eq!(numbers(&all.next(&own, STAMP, &nobody)), [2]);
+    assert_eq!(nobody.asked.get(), 0, "it is its caller who asks");
+    assert_eq!(numbers(&look(&all, STAMP).0)[0], 2);
 }
 
 #[test]
@@ -118,11 +192,11 @@ fn those_that_wait_for_a_further_attempt_are_not_looked_at() {
         let own = number.is_multiple_of(2) && number >= 50_000;
         all.enter(&lines(task(number), own, LIMIT), &delayed(number, far));
     }
-    assert_eq!(look(&all, STAMP, |_| false), (vec![], 0));
+    assert_eq!(look(&all, STAMP), (vec![], 0));
     for number in 100_000..100_100 {
         all.enter(&lines(1 + number % 10, false, LIMIT), &requested(number, Status::Pending));
     }
-    let (next, looked_at) = look(&all, STAMP, |_| false);
+    let (next, looked_at) = look(&all, STAMP);
     assert_eq!((numbers(&next), looked_at), ((100_000..100_020).collect(), 20));
 
     // The time of some has come, and no entry came since.
@@ -131,33 +205,106 @@ fn those_that_wait_for_a_further_attempt_are_not_looked_at() {
         all.leave(&lines(task(number), false, LIMIT), &delayed(number, far));
         all.enter(&lines(task(number), false, LIMIT), &delayed(number, soon));
     }
-    let (next, looked_at) = look(&all, soon, |_| false);
+    let (next, looked_at) = look(&all, soon);
     let expected: Vec<u64> = [7, 60_001].into_iter().chain(100_000..100_018).collect();
     assert_eq!((numbers(&next), looked_at), (expected, 20));
-    assert_eq!(look(&all, STAMP, |_| false).0[0].execution.0, 100_000);
+    assert_eq!(look(&all, STAMP).0[0].execution.0, 100_000);
 
     // The time of all has come, and an entry after it.
     let mut later = Lines::new(true, far);
     for number in 0..100_000 {
         later.enter(&lines(task(number), false, LIMIT), &delayed(number, far));
     }
-    let (next, looked_at) = look(&later, far, |_| false);
+    let (next, looked_at) = look(&later, far);
     assert_eq!((numbers(&next), looked_at), ((0..20).collect(), 20));
 }
 
 #[test]
-fn a_task_without_an_owner_is_looked_at_once() {
-    const LIMIT: u32 = 20;
+fn tasks_that_no_node_may_own_are_passed_over_together() {
+    let mut all = Lines::new(true, STAMP);
+    let soon = STAMP.plus(Millis(5));
+    for number in 0..100_000_u64 {
+        // Of two classes, and of the second family the time of some comes after the last entry.
+        let lines = match number % 2 {
+            0 => needy(number, Some("north"), function("sum")),
+            _ => needy(number, Some("south"), None),
+        };
+        all.enter(
+            &lines,
+            &match number % 3 {
+                0 => delayed(number, STAMP),
+                1 => delayed(number, soon),
+                _ => requested(number, Status::Pending),
+            },
+        );
+    }
+    let owners = OneNode { any_function: true, ..OneNode::default() };
+    // Of each family once, whether a node may own anything of it.
+    let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
+    assert_eq!((next, looked_at, asked), (vec![], 0, 2));
+    let (next, looked_at, asked) = look_for(&all, soon, &owners);
+    assert_eq!((next, looked_at, asked), (vec![], 0, 2));
+
+    for number in 100_000..100_100 {
+        all.enter(&needy(number, None, function("sum")), &requested(number, Status::Pending));
+    }
+    let (next, looked_at, asked) = look_for(&all, soon, &owners);
+    assert_eq!((numbers(&next), looked_at, asked), ((100_000..100_020).collect(), 20, 3));
+}
+
+#[test]
+fn of_many_functions_those_that_nodes_have_are_looked_at() {
     let mut all = Lines::new(true, STAMP);
     for number in 0..100_000_u64 {
-        let execution = match number % 3 {
-            0 => delayed(number, STAMP),
-            _ => requested(number, Status::Pending),
+        let lines = match number % 2 {
+            0 => needy(number, None, function(&format!("f{number}"))),
+            _ => needy(number, None, None),
         };
-        all.enter(&lines(1 + number % 100, false, LIMIT), &execution);
+        all.enter(&lines, &requested(number, Status::Pending));
     }
-    let (next, looked_at) = look(&all, STAMP, |task| task != TaskKey(100));
-    let expected: Vec<u64> = (0..20).map(|nth| 99 + nth * 100).collect();
-    assert_eq!((numbers(&next), looked_at), (expected, 99 + 20));
-    assert_eq!(look(&all, STAMP, |_| true), (vec![], 100));
+    let functions = ["f90000", "t70001", "f2", "none"].map(str::to_owned).into();
+    let mut owners = OneNode { functions, ..OneNode::default() };
+    let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
+    assert_eq!((numbers(&next), looked_at), (vec![2, 70_001, 90_000], 3));
+    // Two families; in each, five classes without an owner and then the four functions, and one with.
+    assert_eq!(asked, 2 + 2 * (5 + 4) + 1);
+
+    owners.any_function = true;
+    let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
+    assert_eq!((numbers(&next), looked_at, asked), ((0..20).collect(), 20, 2));
+}
+
+#[test]
+fn one_class_of_many_has_an_owner() {
+    let mut all = Lines::new(true, STAMP);
+    for number in 0..1_000_u64 {
+        let label = format!("z{number}");
+        all.enter(&needy(number, Some(&label), None), &requested(number, Status::Pending));
+    }
+    all.enter(&needy(1_000, None, function("sum")), &requested(1_000, Status::Pending));
+    let owners = OneNode { any_function: true, ..OneNode::default() };
+    let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
+    // Each selector is asked for once: this is the bound.
+    assert_eq!((numbers(&next), looked_at, asked), (vec![1_000], 1, 1_001));
+    for number in 0..1_000_u64 {
+        let label = format!("z{number}");
+        all.leave(&needy(number, Some(&label), None), &requested(number, Status::Pending));
+    }
+    let (next, _, asked) = look_for(&all, STAMP, &owners);
+    assert_eq!((numbers(&next), asked), (vec![1_000], 1));
+}
+
+#[test]
+fn a_task_is_of_the_class_of_what_it_needs() {
+    let of = |number, label, action| needy(number, label, action).needs;
+    assert_eq!(of(1, None, function("sum")), of(2, None, function("sum")));
+    assert_ne!(of(1, None, function("sum")), of(1, None, function("max")));
+    assert_ne!(of(1, None, None), of(2, None, None), "they need functions of their names");
+    assert_ne!(of(1, None, function("t1")), of(1, None, None), "executors declare tasks");
+    assert_ne!(of(1, Some("a"), function("sum")), of(1, Some("b"), function("sum")));
+    assert_ne!(of(1, Some("a"), function("sum")), of(1, None, function("sum")));
+    let one = of(1, Some("a"), function("sum"));
+    assert_eq!(one.with(NodeNeed::Function("sum")), one);
+    assert_eq!(one.with(NodeNeed::Function("max")), of(9, Some("a"), function("max")));
+    assert_eq!(OwnerNeeds::default().with(NodeNeed::Nothing), OwnerNeeds::default());
 }
