@@ -117,4 +117,4 @@ pub use self::domain::ids::{ExecutionId, Fence};
 pub use self::domain::time::{Millis, Timestamp};
 pub use self::exec::shim::serve as serve_shim;
 pub use self::exec::{BootInstant, Func, FuncContext, FuncFuture, GrantedAttempt, ShimProgram};
-pub use self::node::{Fatal, Node, NodeBuilder, VERSION};
+pub use self::node::{Fatal, FilesReload, Node, NodeBuilder, VERSION};

@@ -5,6 +5,7 @@
 //! and only the binary exits.
 
 mod fatal;
+mod files;
 mod listeners;
 
 use std::net::SocketAddr;
@@ -15,17 +16,17 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use self::fatal::Fatal;
-use crate::api::{self, ApiSettings, Context, HttpLimits, RunningParts, Scans, Streams};
+pub use self::files::FilesReload;
+use crate::api::{self, ApiSettings, Context, HttpLimits, NodeFiles, RunningParts, Scans, Streams};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
-use crate::config::{Config, Definitions};
+use crate::config::Config;
 use crate::consensus::{
     self, Consensus, ConsensusDisk, ConsensusParts, ConsensusSettings, Formats, MemberAddress,
     RunningConsensus, Service, StartError,
 };
 use crate::domain::machine::LEVEL;
 use crate::domain::machine::record::NodeInfo;
-use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::ops::Starts;
@@ -109,6 +110,7 @@ pub struct Node {
     ended: oneshot::Receiver<Fatal>,
     stop: watch::Sender<bool>,
     raft: Option<std::thread::JoinHandle<()>>,
+    reload: FilesReload,
     leave_limit: Duration,
 }
 
@@ -145,7 +147,7 @@ impl Node {
         for (name, func) in &builder.functions {
             exec.register(name.clone(), Arc::clone(func));
         }
-        let calendars = declared(&config)?;
+        let reload = FilesReload::new();
         let (progress, saying) = watch::channel("starting".to_owned());
         let context = Arc::new(Context {
             running: OnceLock::new(),
@@ -155,6 +157,7 @@ impl Node {
             progress: saying,
             scans: Scans::default(),
             streams: Streams::new(config.http.streams, config.http.event_readers),
+            files: NodeFiles::of(&config),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,
@@ -184,16 +187,23 @@ impl Node {
             exec,
             clock,
             metrics,
-            calendars,
+            reload: reload.clone(),
         };
         tokio::spawn(rest.run(thread, fatal));
-        Ok(Self { context, http, ended, stop, raft: Some(raft), leave_limit: LEAVE_LIMIT })
+        let raft = Some(raft);
+        Ok(Self { context, http, ended, stop, raft, reload, leave_limit: LEAVE_LIMIT })
     }
 
     /// Where the API listens; none: it is off.
     #[must_use]
     pub const fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Makes the node read its files of tasks again, also while it runs.
+    #[must_use]
+    pub fn files(&self) -> FilesReload {
+        self.reload.clone()
     }
 
     /// What the API is made of.
@@ -233,18 +243,6 @@ impl Node {
             let _joined = tokio::task::spawn_blocking(move || raft.join()).await;
         }
     }
-}
-
-/// The calendars of the settings' files.
-fn declared(config: &Config) -> Result<Vec<Calendar>, Fatal> {
-    let path = config.calendars.path.iter().cloned().collect::<Vec<_>>();
-    let part = |why: String| Fatal::Part(format!("calendars.path: {why}"));
-    let defined = Definitions::load(&path).map_err(|problems| part(problems.join("; ")))?;
-    if let Some(task) = defined.tasks.first() {
-        let place = defined.place(task);
-        return Err(part(format!("{place} is no calendar: it has no rules")));
-    }
-    Ok(defined.calendars.iter().map(|calendar| Calendar::clone(&calendar.body)).collect())
 }
 
 async fn listen(
@@ -397,7 +395,7 @@ struct UpperLayers {
     exec: Arc<Exec>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    calendars: Vec<Calendar>,
+    reload: FilesReload,
 }
 
 impl UpperLayers {
@@ -434,12 +432,12 @@ impl UpperLayers {
             Ok(engine) => engine,
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
-        engine.declare(self.calendars);
         let (exec, config, http) = (self.exec, self.builder.config, self.http);
         let guarded = listeners::hand_on(consensus.members(), |members| {
             let members = members.iter().map(|member| (&*member.peer, &*member.http));
             exec.set_own(config.listeners_of(members, http));
         });
+        let files = files::follow(Arc::clone(&self.context), self.reload);
         let _first = self
             .context
             .running
@@ -447,6 +445,7 @@ impl UpperLayers {
         let why = tokio::select! {
             biased;
             never = guarded => match never {},
+            never = files => match never {},
             _ = thread.stop.wait_for(|stop| *stop) => None,
             why = ended.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone());

@@ -1,4 +1,4 @@
-//! `/calendars`.
+//! `/calendars`, and `/drift` of the files that have them and tasks.
 
 use axum::http::StatusCode;
 
@@ -7,13 +7,20 @@ use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::ids::Revision;
 use crate::domain::spec::{calendar_definition, read_calendar};
-use crate::ops::{OpAnswer, calendars};
+use crate::ops::{OpAnswer, calendars, files};
 
 /// `GET /calendars`.
 pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let page = page(&read.params)?;
     let view = read.view().await?;
     read.context.scans.run(move || ok(&view, calendars::list(&view, &page))).await
+}
+
+/// `GET /drift`.
+pub(super) async fn drift(read: ReadRequest) -> HandlerResult {
+    let view = read.view().await?;
+    let context = std::sync::Arc::clone(&read.context);
+    read.context.scans.run(move || ok(&view, files::show(&context, &view))).await
 }
 
 /// `GET /calendars/{name}`.

@@ -46,7 +46,7 @@ use tokio::sync::watch;
 
 pub use self::server::{HttpLimits, serve};
 pub use crate::ops::output::{OUTPUT_KIND, serve_output};
-pub use crate::ops::{ApiSettings, Context, RunningParts, Scans, Streams};
+pub use crate::ops::{ApiSettings, Context, NodeFiles, RunningParts, Scans, Streams};
 
 #[cfg(test)]
 pub(crate) use self::params::Params;

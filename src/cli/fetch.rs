@@ -11,10 +11,10 @@ use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
     AssignmentView, CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader,
-    EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView,
-    ItemsView, ListPlace, ListView, MemberJoined, MemberRemoved, Message, MovedTaskView, NextView,
-    NodeView, RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyView,
-    TaskChanged, TaskView, TasksLeft, TickView, WhatIfView, WhyView,
+    DriftView, EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRemoved,
+    ExecutorView, ItemsView, ListPlace, ListView, MemberJoined, MemberRemoved, Message,
+    MovedTaskView, NextView, NodeView, RevisionsView, SchedulerSwitched, SchedulerView, StatsView,
+    StrategyView, TaskChanged, TaskView, TasksLeft, TickView, WhatIfView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -80,6 +80,7 @@ kinds! {
     NodeView = "a node";
     ClusterView = "a cluster";
     CurrentLeader = "a leader";
+    DriftView = "a drift";
     MemberJoined = "a member";
     MemberRemoved = "a member";
     SchedulerView = "a scheduler";

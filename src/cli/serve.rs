@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::exec::ShimProgram;
-use crate::node::{Fatal, Node, NodeBuilder};
+use crate::node::{Fatal, FilesReload, Node, NodeBuilder};
 use crate::telemetry::log::{Every, LineFormat, LogFile, LogOptions, RunningLog};
 
 use super::exit::{CommandResult, Exit, Failure};
@@ -69,13 +69,14 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     if let Some(http) = node.http() {
         tracing::info!(%http, version = crate::node::VERSION, "serving");
     }
+    let files = node.files();
     let (ask, asked) = oneshot::channel();
     let asked = async {
         let _gone = asked.await;
     };
     let ended = tokio::select! {
         ended = node.run(asked) => ended,
-        () = signals(&arguments, &log, with_parent, ask) => {
+        () = signals(&arguments, &log, &files, with_parent, ask) => {
             let message = "ended at once by a second signal; its tasks wait for the others to \
                            notice"
                 .to_owned();
@@ -129,10 +130,11 @@ fn log_options(config: &Config) -> LogOptions {
 }
 
 /// Signals the first request to stop, and returns on the second one, which ends the process without
-/// waiting. Reloads the log level on SIGHUP.
+/// waiting. Reloads the log level and the files of tasks on SIGHUP.
 async fn signals(
     arguments: &ServeArguments,
     log: &RunningLog,
+    files: &FilesReload,
     with_parent: bool,
     ask: oneshot::Sender<()>,
 ) {
@@ -154,6 +156,7 @@ async fn signals(
             () = &mut parent_gone, if with_parent && ask.is_some() => {}
             _ = hang_up.recv() => {
                 reload(arguments, log);
+                files.reload();
                 continue;
             }
         }

@@ -17,8 +17,8 @@ use crate::domain::schedule::Plan;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    ClusterView, ExecutionView, ExecutorWait, LastExecution, NextView, NodeView, SchedulerView,
-    TaskView,
+    ClusterView, DriftView, ExecutionView, ExecutorWait, LastExecution, NextView, NodeView,
+    SchedulerView, TaskView,
 };
 
 /// What should have happened so long ago and has not needs attention.
@@ -79,6 +79,7 @@ async fn look(context: &mut CliContext) -> CommandResult {
         });
     }
     items.extend(nodes.iter().filter_map(of_node));
+    items.extend(of_files(context).await?);
     items.extend(tasks.says.iter().filter_map(|task| waiting(task, now)));
     let told: Vec<AttentionItem> =
         tasks.says.iter().filter_map(|task| of_task(task, now, context.out.clock())).collect();
@@ -114,7 +115,8 @@ fn tell(list: AttentionList, context: &mut CliContext) -> CommandResult {
 
 /// The order in which kinds are shown.
 fn rank(item: &AttentionItem) -> usize {
-    const ORDER: [&str; 6] = ["scheduling_off", "node", "failing", "late", WAITING, "stuck"];
+    const ORDER: [&str; 7] =
+        ["scheduling_off", "node", "files", "failing", "late", WAITING, "stuck"];
     ORDER.iter().position(|kind| *kind == item.kind).unwrap_or(ORDER.len())
 }
 
@@ -126,6 +128,27 @@ fn of_node(node: &NodeView) -> Option<AttentionItem> {
         reason: format!("it is {}", node.state),
         command: format!("punctual node show {}", node.name),
     })
+}
+
+/// The nodes whose files of tasks have problems, or are not those in force.
+async fn of_files(context: &CliContext) -> Result<Vec<AttentionItem>, Failure> {
+    let (client, query) = (context.client()?, context.freshness());
+    // A node of an earlier version does not tell.
+    let Ok(reply) = client.get(&path(["drift"]), query.as_slice()).await else {
+        return Ok(Vec::new());
+    };
+    let drift: Option<DriftView> = typed(&reply.body, Exit::NotAccepted).ok();
+    let nodes = drift.map(|drift| drift.nodes).unwrap_or_default().into_iter();
+    let told = nodes.filter_map(|node| {
+        let reason = match (node.problems, node.in_force) {
+            (0, true) => return None,
+            (0, false) => "its files define other tasks than those in force".to_owned(),
+            (problems, _) => format!("its files of tasks have problems: {problems}"),
+        };
+        let command = "punctual task drift".to_owned();
+        Some(AttentionItem { kind: "files", name: node.node, reason, command })
+    });
+    Ok(told.collect())
 }
 
 /// The oldest execution of a task that no executor has taken for too long.

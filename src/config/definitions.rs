@@ -5,11 +5,10 @@
 //! object (`punctual show NAME -o yaml`) or a list (`punctual ls -o yaml`). So is the configuration
 //! of a program whose tasks are under `scheduler.jobs`; the rest of it is passed over.
 
-use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -52,7 +51,7 @@ struct DefinedPlace {
 #[derive(Debug)]
 struct LocatedFile {
     file: DefinitionFile,
-    lines: OnceCell<FileLines>,
+    lines: OnceLock<FileLines>,
 }
 
 /// The name of a definition, which is looked at before its rules are.
@@ -125,7 +124,6 @@ impl Definitions {
     }
 
     /// Broken rules of a definition: `tasks.yaml:12: backup: schedule.cron: …`.
-    #[cfg(feature = "cli")]
     #[must_use]
     pub fn told<T>(&self, of: &Defined<T>, problems: &[BodyProblem]) -> Vec<String> {
         self.sentences(&of.place, &of.name, problems)
@@ -158,7 +156,7 @@ impl Definitions {
     fn add(&mut self, mut file: DefinitionFile, problems: &mut Vec<String>) {
         let documents = std::mem::take(&mut file.documents);
         let number = self.files.len();
-        self.files.push(LocatedFile { file, lines: OnceCell::new() });
+        self.files.push(LocatedFile { file, lines: OnceLock::new() });
         for (document, value) in documents.into_iter().enumerate() {
             let at = DefinedPlace { file: number, document, pointer: String::new() };
             self.sort(at, value, problems);

@@ -128,7 +128,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("schedule", "min_interval", r#""100ms""#,
         "The shortest interval that a task may have; at least 100ms."),
     key("calendars", "path", r#""""#,
-        "A file or folder of calendars, in YAML, TOML or JSON, proposed when the node starts; those \
+        "A file or folder of calendars, in YAML, TOML or JSON, read as tasks.path is; those \
          that were made or changed otherwise stay. Empty: none."),
     key("executors", "callback_base", r#""""#,
         "The URL under which executors reach this node, such as https://punctual.example.org. \
@@ -184,10 +184,13 @@ pub(super) const KEYS: &[SettingKey] = &[
         "An attempt starts within this of its request, or asks again."),
     key("limits", "activation_horizon", r#""10s""#,
         "A task whose next tick is farther away has no actor."),
-    later("tasks", "path", r#""""#,
-        "A file or folder of tasks that the node keeps up."),
-    later("tasks", "prune", r#""disable""#,
-        "What becomes of tasks that are gone from the files: disable or delete."),
+    key("tasks", "path", r#""""#,
+        "A file or folder of tasks and calendars, in YAML, TOML or JSON, with the same content on \
+         every node. It is read when the node starts, when it changes, and on SIGHUP; punctual \
+         task drift shows what came of it."),
+    key("tasks", "prune", r#""disable""#,
+        "What becomes of tasks that are gone from the files: disable, or delete, which also \
+         removes calendars."),
 ];
 
 /// The sections in the order of the commented file.

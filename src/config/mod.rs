@@ -25,6 +25,8 @@ mod reader;
 mod secret;
 mod show;
 mod source;
+#[cfg(feature = "cli")]
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -36,15 +38,14 @@ use std::path::{Path, PathBuf};
 
 pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefSettings, is_plain};
 pub(crate) use self::address::{base_url, host_port};
-#[cfg(feature = "cli")]
-pub use self::definitions::Defined;
-pub use self::definitions::Definitions;
+pub use self::definitions::{Defined, Definitions};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::executors::{ExecutorSettings, HealthCheckSettings};
 pub use self::level::LogLevel;
 pub use self::secret::Secret;
 pub use self::source::Flag;
 use self::source::SettingValues;
+use crate::domain::declared::Prune;
 use crate::domain::time::Millis;
 
 /// Environment variables of settings begin with this.
@@ -110,6 +111,8 @@ pub struct Config {
     pub schedule: ScheduleSettings,
     /// `[calendars]`
     pub calendars: CalendarSettings,
+    /// `[tasks]`
+    pub tasks: TaskFileSettings,
     /// `[executors]`
     pub executors: ExecutorSettings,
     /// `[actions]`
@@ -273,6 +276,15 @@ pub struct ScheduleSettings {
 pub struct CalendarSettings {
     /// A file or folder of calendars.
     pub path: Option<PathBuf>,
+}
+
+/// The files of definitions that the node reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFileSettings {
+    /// A file or folder of tasks and calendars.
+    pub path: Option<PathBuf>,
+    /// What becomes of what the files have no more.
+    pub prune: Prune,
 }
 
 /// What executions may do on this node.

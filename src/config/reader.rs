@@ -16,9 +16,10 @@ use super::{
     ActionSettings, CalendarSettings, ClusterSettings, Config, ExecutorSettings,
     HealthCheckSettings, HttpSettings, LimitSettings, LogFormat, LogLevel, LogSettings,
     MemberSettings, MetricsSettings, NodeSettings, OutputLimits, PeerSettings, RaftSettings,
-    Rotate, ScheduleSettings, SchedulerSettings, Sources, address, executors,
+    Rotate, ScheduleSettings, SchedulerSettings, Sources, TaskFileSettings, address, executors,
 };
 use crate::domain::assign::WEIGHT_MAX;
+use crate::domain::declared::Prune;
 use crate::domain::machine::record::AUTOMATIC_LABELS;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
@@ -47,10 +48,13 @@ pub(super) fn read(
     let actions = reader.actions(sources);
     let schedule = ScheduleSettings { min_interval };
     let metrics = MetricsSettings { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
-    let calendars = CalendarSettings {
-        path: reader.checked("calendars.path", None, |path| match path.as_str() {
-            "" => Ok(None),
-            path => Ok(Some(PathBuf::from(path))),
+    let calendars = CalendarSettings { path: reader.path("calendars.path") };
+    let tasks = TaskFileSettings {
+        path: reader.path("tasks.path"),
+        prune: reader.checked("tasks.prune", Prune::Disable, |word| match word.as_str() {
+            "disable" => Ok(Prune::Disable),
+            "delete" => Ok(Prune::Delete),
+            _ => Err("must be disable or delete".to_owned()),
         }),
     };
     Config {
@@ -64,6 +68,7 @@ pub(super) fn read(
         scheduler,
         schedule,
         calendars,
+        tasks,
         executors,
         actions,
         limits,
@@ -77,6 +82,14 @@ struct SettingsReader<'a> {
 }
 
 impl SettingsReader<'_> {
+    /// A path; an empty one: none.
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.checked(key, None, |path| match path.as_str() {
+            "" => Ok(None),
+            path => Ok(Some(PathBuf::from(path))),
+        })
+    }
+
     fn cluster(
         &mut self,
         node: &NodeSettings,

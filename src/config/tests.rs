@@ -190,7 +190,7 @@ fn wrong_values_are_refused_each_with_its_line() {
                 [log]\nlevel = \"loud\"\nformat = \"xml\"\n\
                 rotate = { every = \"2h\", keep = 1.5 }\n\
                 [schedule]\nmin_interval = \"10ms\"\n[actions.http]\nallow = [1]\n\
-                [limits]\ndown_after = 5\n";
+                [limits]\ndown_after = 5\n[tasks]\nprune = \"keep\"\n";
     let lines = refused(file);
     let want = [
         (2, "[cluster] name: must be letters"),
@@ -216,6 +216,7 @@ fn wrong_values_are_refused_each_with_its_line() {
             "[actions.http] allow: must be a list of hosts, host:port, addresses or networks, got 1",
         ),
         (28, "[limits] down_after: must be text in quotes, got 5"),
+        (30, "[tasks] prune: must be disable or delete"),
     ];
     assert_eq!(lines.len(), want.len(), "{lines:#?}");
     for (line, start) in want {
@@ -393,14 +394,12 @@ fn what_is_not_built_yet_is_refused_and_its_default_is_not() {
         ("[http]\ntoken_file = \"/x\"\n", "[http] token_file: is not supported yet"),
         ("[http.tls]\ncert = \"/x\"\n", "[http.tls] cert: is not supported yet"),
         ("[peer.tls]\nca = \"/x\"\n", "[peer.tls] ca: is not supported yet"),
-        ("[tasks]\npath = \"/x\"\n", "[tasks] path: is not supported yet"),
-        ("[tasks]\nprune = \"delete\"\n", "[tasks] prune: is not supported yet"),
     ] {
         let lines = refused(file);
         assert_eq!(lines.len(), 1, "{lines:#?}");
         assert!(lines[0].contains(want), "{lines:#?}");
     }
-    let defaults = "[http]\ntoken_file = \"\"\n[tasks]\npath = \"\"\nprune = \"disable\"\n";
+    let defaults = "[http]\ntoken_file = \"\"\n";
     assert!(load(defaults, &[], &[]).is_ok());
 }
 

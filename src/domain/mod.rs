@@ -6,6 +6,7 @@
 
 pub mod assign;
 pub mod balance;
+pub mod declared;
 pub mod error_code;
 pub mod executor;
 pub mod ids;

@@ -9,6 +9,7 @@ mod bench;
 mod calendar;
 mod cluster;
 mod compat;
+mod drift;
 mod error;
 mod event;
 mod execution;
@@ -38,6 +39,7 @@ pub use self::compat::{
     CronStatusView, CronTaskStatsView, CronTaskView, CronTasksView, EnvelopeView, JobView,
     TaskRequest,
 };
+pub use self::drift::{DriftApplied, DriftItem, DriftView, NodeFilesView};
 pub use self::error::{FieldError, ProblemView};
 pub use self::event::{EventObjectView, EventView};
 pub use self::execution::{
@@ -60,8 +62,8 @@ pub use self::request::{
 pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{
     AssignmentView, ChangeView, EligibilityView, ExecutorWait, ItemView, ItemsView, LastExecution,
-    LiveCounts, PauseView, RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView,
-    TotalsView, WarningView,
+    LiveCounts, PauseView, RevisionView, RevisionsView, SourceView, TaskChanged, TaskHead, TaskNow,
+    TaskView, TotalsView, WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
 pub use self::what_if::{MovedTaskView, MovesView, ShareView, WhatIfView};

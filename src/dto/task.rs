@@ -21,8 +21,12 @@ pub struct TaskView {
     pub revision: u64,
     /// The number of its creation.
     pub incarnation: u64,
-    /// Who made it.
+    /// Where its definition comes from. `static`: from the files of nodes. `executor`: an executor
+    /// declared it. `api`: a request made it.
     pub origin: Word,
+    /// What the files say of it; absent: it did not come from files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceView>,
     /// How it is.
     #[schemars(extend("enum" = ["active", "paused", "completed", "failed", "cancelled", "deleted"]))]
     pub state: Word,
@@ -54,6 +58,16 @@ pub struct TaskView {
     /// What is worth knowing of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<WarningView>,
+}
+
+/// A task that came from the files of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceView {
+    /// A hash of what they say of it; null: they have it no more.
+    pub hash: Option<String>,
+    /// Whether somebody else changed its definition since. Then the files change it no more, until
+    /// it is what they said again.
+    pub drifted: bool,
 }
 
 /// What is known of a task's definition.

@@ -87,8 +87,6 @@ pub(super) const END_AGAIN: Millis = Millis::from_secs(10);
 pub(super) const REGISTER_LIMIT: Duration = Duration::from_secs(1);
 /// An intent to leave is not waited for longer.
 pub(super) const INTENT_LIMIT: Duration = Duration::from_secs(1);
-/// Before a declaration is tried again.
-pub(super) const DECLARE_PAUSE: Duration = Duration::from_millis(500);
 /// The node actor gets so long to end, and after it whatever is left.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(1);
 

@@ -31,7 +31,6 @@ mod attempts;
 mod changed_lines;
 mod choice;
 mod context;
-mod declared;
 mod delays;
 mod dispatch;
 mod dispatch_words;
@@ -75,7 +74,6 @@ use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
 use crate::domain::machine::record::{Intent, NodeInfo};
-use crate::domain::schedule::calendar::Calendar;
 use crate::domain::time::Millis;
 use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
@@ -167,12 +165,6 @@ impl Engine {
         pulse::keep_registering(&context, node.clone());
         context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
         Ok(Self { context, node })
-    }
-
-    /// Proposes the calendars of the settings, until the cluster has them or refuses them.
-    pub fn declare(&self, calendars: Vec<Calendar>) {
-        let consensus = self.context.consensus.clone();
-        self.context.spawn(declared::declare(consensus, calendars));
     }
 
     /// Waits until the engine cannot go on; says why. Whoever runs the node ends it then.

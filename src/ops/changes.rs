@@ -2,7 +2,7 @@
 //! span contains the request id.
 
 use crate::domain::machine::Command;
-use crate::domain::machine::command::PutMode;
+use crate::domain::machine::command::{DeclaredObject, PutMode};
 use crate::telemetry::line::one_line;
 
 /// Maximum number of lines per request. Further changes are only counted.
@@ -43,6 +43,14 @@ pub(crate) fn line(command: &Command) -> Option<String> {
             let reason = one_line(&set.reason);
             format!("executor {} was set to {}: {reason}", set.id, set.status.word())
         }
+        Command::Declare(declare) => match &declare.object {
+            DeclaredObject::Task { spec, .. } => format!("task {} was set by files", spec.name),
+            DeclaredObject::TaskGone(name) => format!("task {name} was deleted by files"),
+            DeclaredObject::Calendar { calendar, .. } => {
+                format!("calendar {} was set by files", calendar.name)
+            }
+            DeclaredObject::CalendarGone(name) => format!("calendar {name} was deleted by files"),
+        },
         Command::DeleteExecutor(named) => format!("executor {} was deleted", named.name),
         // These every node tells, or nobody looks for.
         _ => return None,

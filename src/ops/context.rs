@@ -22,6 +22,7 @@ use crate::telemetry::metrics::Metrics;
 use super::changes;
 use super::limits::{INDEX_LIMIT, READ_LIMIT, UNLED_READ_LIMIT, WRITE_LIMIT};
 use crate::ops::error::OpError;
+use crate::ops::files::NodeFiles;
 use crate::ops::scans::Scans;
 use crate::ops::streams::Streams;
 
@@ -44,6 +45,8 @@ pub struct Context {
     pub scans: Scans,
     /// Places for streams.
     pub streams: Streams,
+    /// The files that this node reads.
+    pub files: NodeFiles,
     /// What the routes need to know.
     pub settings: ApiSettings,
 }

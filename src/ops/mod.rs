@@ -19,6 +19,7 @@ pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod executions;
 pub(crate) mod executors;
+pub(crate) mod files;
 pub(crate) mod health;
 mod limits;
 pub(crate) mod lists;
@@ -42,6 +43,7 @@ pub(crate) mod why;
 pub(crate) mod words;
 
 pub use self::context::{ApiSettings, Context, RunningParts};
+pub use self::files::NodeFiles;
 pub use self::measure::Starts;
 pub use self::scans::Scans;
 pub use self::streams::Streams;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{
     AUTOMATIC_LABELS, Attempt, ChainedTask, Code, Execution, ExecutionEnd, FiredTick, NodeRecord,
-    ParentExecution, Pause, Status, Totals,
+    ParentExecution, Pause, Status, TaskSource, Totals,
 };
 use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::{self, Warning};
@@ -17,13 +17,13 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::domain::warning_code::WarningCode;
 use crate::dto::{
     AttemptView, ChainedView, EndedView, ExecutionView, ExecutorWait, FiredView, LastExecution,
-    LiveCounts, MemberView, NodeOverridesView, NodeView, ParentView, PauseView, Rfc3339, TaskBody,
-    TaskHead, TaskView, TotalsView, WarningView,
+    LiveCounts, MemberView, NodeOverridesView, NodeView, ParentView, PauseView, Rfc3339,
+    SourceView, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
 };
 
 use super::context::StateView;
 use super::queue::QueuePositions;
-use super::{eligibility, executors, plans, queue, words};
+use super::{eligibility, executors, files, plans, queue, words};
 
 /// A task.
 pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
@@ -39,7 +39,8 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         id: live.name.to_string(),
         revision: live.revision.0,
         incarnation: live.incarnation.0,
-        origin: executors::origin(task).into(),
+        origin: executors::origin(&view.state, task).into(),
+        source: view.state.source(task).map(|source| source_view(task, source)),
         state: words::task_state(task).into(),
         paused: live.paused.as_ref().map(pause),
         owner: owner.map(|owner| node_name(&view.state, owner)),
@@ -56,6 +57,13 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         created_at: Rfc3339(live.created_at),
         updated_at: Rfc3339(live.updated_at),
         warnings: present.map(|spec| warnings(&view.state, spec)).unwrap_or_default(),
+    }
+}
+
+fn source_view(task: &Task, source: &TaskSource) -> SourceView {
+    SourceView {
+        hash: (source.hash != 0).then(|| files::hex(source.hash)),
+        drifted: task.live.definition != Some(source.definition),
     }
 }
 

@@ -28,7 +28,7 @@ const LAYERS: [(&str, u8); 18] = [
 ];
 
 /// Crates that only certain modules may use: path prefixes below `src/`, separated by spaces.
-const HOMES: [(&str, &str); 21] = [
+const HOMES: [(&str, &str); 22] = [
     ("axum", "api/ cli/executor/"),
     // Commands of the log and records of the checkpoint, the shim's socket, the handshake.
     ("bincode", "domain/machine/ exec/shim/ transport/"),
@@ -44,6 +44,7 @@ const HOMES: [(&str, &str); 21] = [
     ("jiff", "domain/schedule/ domain/time.rs cli/"),
     // The binary's allocator. Embedding programs choose their own.
     ("mimalloc", "main.rs"),
+    ("notify", "config/watch.rs"),
     ("openraft", "consensus/"),
     ("prometheus_client", "telemetry/"),
     ("ractor", "engine/"),

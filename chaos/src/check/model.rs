@@ -324,7 +324,9 @@ impl ReferenceModel {
                 self.scheduler = set.on;
             }
             Command::CleanupAll(_)
+            | Command::Declare(_)
             | Command::Dismiss(_)
+            | Command::FilesRead(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
             | Command::NodeJoin(_)

@@ -6,6 +6,7 @@ mod t12_endings;
 mod t15_actions;
 mod t15_drained;
 mod t16_strategies;
+mod t17_task_files;
 mod t20_kill;
 mod t22_lines;
 mod t23_attempts;

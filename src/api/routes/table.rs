@@ -17,13 +17,13 @@ use crate::dto::{
     AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
     CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
     CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
-    CurrentLeader, EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRegistered,
-    ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView,
-    LiveView, MemberAddRequest, MemberJoined, MemberRemoved, MergePatch, Message, NextView,
-    NodePatchRequest, NodeView, PauseRequest, PreviewRequest, PreviewView, ReadyView,
-    RegisterRequest, RevisionsView, SchedulerSwitched, SchedulerView, StatsView, StrategyRequest,
-    StrategyView, TaskChanged, TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView,
-    TransferRequest, TriggerRequest, WhatIfView, WhyView,
+    CurrentLeader, DriftView, EnvelopeView, EventView, ExecutionChanged, ExecutionView,
+    ExecutorRegistered, ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView,
+    ItemsView, JobView, ListView, LiveView, MemberAddRequest, MemberJoined, MemberRemoved,
+    MergePatch, Message, NextView, NodePatchRequest, NodeView, PauseRequest, PreviewRequest,
+    PreviewView, ReadyView, RegisterRequest, RevisionsView, SchedulerSwitched, SchedulerView,
+    StatsView, StrategyRequest, StrategyView, TaskChanged, TaskRequest, TaskStatsView, TaskView,
+    TasksLeft, TicksView, TransferRequest, TriggerRequest, WhatIfView, WhyView,
 };
 use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
@@ -319,6 +319,9 @@ pub(super) static ROUTES: &[Route] = &[
         .query(&[AT]).gives(&[(200, json(of::<WhyView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Post, "/api/v1/schedules/preview", "previewSchedule", "What a schedule would do; nothing is stored.", || post(preview::show))
         .takes(of::<PreviewRequest>).gives(&[(200, json(of::<PreviewView>))]).refuses(TASK_BODY),
+
+    route(Verb::Get, "/api/v1/drift", "getDrift", "How the cluster differs from the files of the node that answers.", || get(calendars::drift))
+        .gives(&[(200, json(of::<DriftView>))]),
 
     route(Verb::Get, "/api/v1/calendars", "listCalendars", "Calendars.", || get(calendars::list))
         .query(&[PAGING]).gives(&[(200, json(of::<ListView<CalendarView>>))]),

@@ -10,7 +10,6 @@ use super::{ApiRig, PATIENCE, config, function, yearly};
 use crate::config::MemberSettings;
 use crate::consensus::{NOT_LEADER, SERVICE_KIND};
 use crate::domain::ids::NodeId;
-use crate::domain::schedule::calendar::Calendar;
 use crate::engine::ActorFault;
 use crate::exec::{Func, FuncContext};
 
@@ -177,27 +176,6 @@ async fn a_report_that_is_not_taken_is_answered_at_once() {
     assert_eq!(answer.map(|mark| mark.len()).ok(), Some(26));
     other.stop().await;
     drop(leader);
-}
-
-/// Declarations from the settings may never be accepted. The engine must end anyway.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_engine_declares_nothing_any_more() {
-    let (leader, other) = pair().await;
-    leader.stop().await;
-    // Without a majority nothing is accepted.
-    let engine = other.context.running.get().unwrap().engine.clone();
-    let nights = Calendar {
-        name: "nights".to_owned(),
-        description: String::new(),
-        timezone: None,
-        rules: Vec::new(),
-    };
-    let before = engine.left();
-    engine.declare(vec![nights]);
-    assert_eq!(engine.left(), before + 1);
-    engine.stop().await;
-    assert_eq!(engine.left(), 0, "tasks and actors that are left");
-    other.stop().await;
 }
 
 /// Records in a watch channel when it is dropped.

@@ -195,6 +195,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     });
     let (_progress, saying) = watch::channel("waiting for member 2".to_owned());
     Arc::new(Context {
+        files: crate::ops::NodeFiles::default(),
         running: OnceLock::new(),
         exec: Arc::new(exec.unwrap()),
         clock: Arc::new(ClusterClock::new(HardwareClocks, 1, Duration::from_millis(500))),

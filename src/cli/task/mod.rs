@@ -3,6 +3,7 @@
 mod add;
 mod change;
 mod definition;
+mod drift;
 mod edit;
 mod explain;
 mod follow;
@@ -66,6 +67,8 @@ pub enum TaskCommand {
     Revisions(TasksArgs),
     /// Give a task a definition again that it had
     Revert(revisions::RevertArgs),
+    /// Show how the cluster differs from the files of tasks (`tasks.path`) of the node that answers
+    Drift(drift::DriftArgs),
     /// Show statistics of tasks, or of all: success rate, durations, lateness
     Stats(stats::StatsArgs),
 }
@@ -92,6 +95,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Explain(args) => explain::explain(&args, context).await,
         TaskCommand::Revisions(args) => revisions::list(&args, context).await,
         TaskCommand::Revert(args) => revisions::revert(&args, context).await,
+        TaskCommand::Drift(args) => drift::run(&args, context).await,
         TaskCommand::Stats(args) => stats::run(&args, context).await,
     }
 }

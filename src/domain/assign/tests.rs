@@ -328,7 +328,7 @@ proptest! {
             let (at, by) = (Timestamp(0), String::new());
             let definition = Definition { revision: Revision(1), at, by, spec: spec.clone() };
             let needs = OwnerNeeds::of(&Arc::new(definition));
-            let owned = members.owner(&spec).is_some();
+            let owned = members.owner_of(&spec, 0).is_some();
             prop_assert_eq!(members.has_owner(&needs), owned, "{:?}", &spec);
 
             // What is said of the family is true of the class.

@@ -149,6 +149,8 @@ impl State {
             Command::SetStrategy(body) => self.set_strategy(cx, body, effects),
             Command::NodeJoin(body) => self.node_join(*body, effects),
             Command::NodeJoined(body) => self.node_joined(body, effects),
+            Command::FilesRead(body) => self.files_read(&body),
+            Command::Declare(body) => self.declare(cx, *body, effects),
         })
     }
 }

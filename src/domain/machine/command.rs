@@ -15,8 +15,10 @@ use super::versions::{self, LEVEL};
 pub use executors::{
     ExecutorLiveness, FailPending, OfExecutor, PutExecutor, SetExecutorStatus, StartOn,
 };
+pub use files::{Declare, DeclaredObject, FilesRead, FilesStep};
 
 mod executors;
+mod files;
 
 /// How a put treats what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +163,10 @@ pub enum Command {
     NodeJoin(Box<NodeJoin>),
     /// The node that joined is registered and has its vote.
     NodeJoined(OfNode),
+    /// A node tells what it read in its files.
+    FilesRead(FilesRead),
+    /// Makes a task or a calendar what files say.
+    Declare(Box<Declare>),
 }
 
 /// Names the cluster.
@@ -466,6 +472,7 @@ kinds! {
     32 DeleteExecutor, 33 StartOn, 34 Accept, 35 Fail,
     36 SetStrategy,
     37 NodeJoin, 38 NodeJoined,
+    39 Declare, 40 FilesRead,
 }
 
 impl Command {

@@ -19,6 +19,7 @@ use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
 use super::task::dispatched::{DeclaredTasks, InFlight};
 use super::task::editor::{EntryContext, TaskEditor};
+use super::task::files::{FilesRecord, TaskSource};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
 use super::task::record::{
@@ -45,6 +46,10 @@ registers! {
         executors: Arc<str> => ExecutorRecord, b'x';
         /// What came of the members, by configured id.
         members: NodeId => MemberRecord, b'm';
+        /// What nodes read in their files.
+        files: NodeId => FilesRecord, b'f';
+        /// Which tasks come from files, by name.
+        sources: Arc<str> => TaskSource, b'o';
     }
 }
 
@@ -375,6 +380,7 @@ impl State {
         }
         let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);
+        self.registers.sources.remove(&task.live.name);
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);

@@ -4,11 +4,12 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-const TO_TASKS: [&str; 17] = [
+const TO_TASKS: [&str; 18] = [
     "id",
     "revision",
     "incarnation",
     "origin",
+    "source",
     "state",
     "paused",
     "owner",

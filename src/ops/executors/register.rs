@@ -9,7 +9,7 @@ use super::{DeclaredTask, head};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::executor::ExecutorInfo;
 use crate::domain::machine::command::{Put, PutExecutor, PutMode};
-use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
+use crate::domain::machine::{Answer, Command, Refusal, Response, State, Task};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::dto::{DeclaredTaskView, ExecutorRegistered};
@@ -22,7 +22,10 @@ use crate::ops::{Caller, OpAnswer, OpError};
 const PRINCIPAL: &str = "executor:";
 
 /// Where the definition of a task comes from.
-pub(crate) fn origin(task: &Task) -> &'static str {
+pub(crate) fn origin(state: &State, task: &Task) -> &'static str {
+    if state.source(task).is_some() {
+        return "static";
+    }
     let newest = task.definitions.iter().last();
     if newest.is_some_and(|kept| kept.by.starts_with(PRINCIPAL)) { "executor" } else { "api" }
 }
@@ -107,7 +110,7 @@ impl DeclarationPlan {
         if task.live.deleted.is_some() {
             return Ok(Self::Nothing("deleted"));
         }
-        if origin(task) != "executor" {
+        if origin(&view.state, task) != "executor" {
             return Ok(Self::Nothing("kept"));
         }
         if task.spec() == Some(&spec) {

@@ -94,6 +94,7 @@ impl State {
                 return Err(Refusal::Order);
             }
             self.registers.nodes.remove(&node);
+            self.registers.files.remove(&node);
         } else if !joins {
             return Err(Refusal::NodeNotFound);
         }

@@ -8,6 +8,7 @@ pub mod chains;
 pub mod dispatches;
 pub mod executions;
 pub mod executors;
+pub mod files;
 pub mod guards;
 pub mod holds;
 pub mod keys;

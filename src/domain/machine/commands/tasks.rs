@@ -123,7 +123,9 @@ impl State {
         revision: Revision,
         effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, key, effects, |task| {
+        let of_files = self.task(key).is_some_and(|task| self.is_of_files(task, &spec));
+        let name = of_files.then(|| spec.name.clone());
+        let answer = self.edit(cx, key, effects, |task| {
             let (rescheduled, switched) = match task.spec() {
                 Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
                 None => (true, false),
@@ -148,7 +150,11 @@ impl State {
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
             task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: false })
-        })
+        })?;
+        if let Some(name) = name {
+            self.note_of_files(&name, revision);
+        }
+        Ok(answer)
     }
 
     pub(in crate::domain::machine) fn mark_deleted(

@@ -11,6 +11,7 @@ pub mod delayed;
 pub mod dispatched;
 pub mod editor;
 pub mod execution;
+pub mod files;
 pub mod histogram;
 pub mod history;
 pub mod keys;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::command::{Command, PutMode, Settle};
+use super::super::command::{Command, DeclaredObject, PutMode, Settle};
 use super::super::limits::KEY_AGE;
 use super::super::task::record::Execution;
 use super::super::{Event, EventKind, EventObject, Hint, Task};
@@ -22,6 +22,20 @@ struct KnownTask {
     /// Paused, and until when.
     paused: Option<Option<Timestamp>>,
     cancelled: bool,
+}
+
+/// What a proposal from files amounts to.
+fn plain(command: &Command) -> Option<Command> {
+    let Command::Declare(body) = command else { return None };
+    let if_match = body.if_match;
+    Some(match &body.object {
+        DeclaredObject::Task { spec, .. } => {
+            let mode = if_match.map_or(PutMode::Add, |_| PutMode::Update { if_match });
+            put(mode, spec.clone())
+        }
+        DeclaredObject::TaskGone(name) => Command::MarkDeleted(deletion(name)),
+        _ => return None,
+    })
 }
 
 /// A cluster, its twin that is written out and read back, and what was seen so far.
@@ -76,6 +90,8 @@ impl LawWitness {
             self.nothing_changed(&before, key);
             assert_eq!(effects, Effects::default(), "a refusal has no effects");
         } else {
+            let plain = plain(command);
+            let command = plain.as_ref().unwrap_or(command);
             self.allowed(&old, command, &response);
             self.learn(command, &response);
             self.ended_by_runs(&old, command, &effects.events);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    Claim, CleanupAll, Command, Named, NodeIntent, NodeJoin, NodeLiveness, OfExecution, OfFence,
-    OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
+    Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Named, NodeIntent,
+    NodeJoin, NodeLiveness, OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode,
+    SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
@@ -192,8 +193,35 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command {
             Command::DeleteCalendar(Named { name, if_match: None })
         }
         11 => Command::Scheduler(SetScheduler { on: dice.percent(75) }),
+        14 => about_files(state, now, dice),
         _ => trigger(&name),
     }
+}
+
+/// A node that reads its files, or proposes what is in them.
+fn about_files(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command {
+    let hash = u128::from(1 + dice.below(3));
+    if dice.percent(40) {
+        let node = NodeId::new(1 + dice.below(3), 1);
+        let session = state.node(node).map_or(SessionId(0), |node| node.session);
+        let step = match dice.below(8) {
+            0 => FilesStep::None,
+            1 => FilesStep::Tell(hash),
+            2 => FilesStep::Broken(1),
+            3 => FilesStep::Complete(hash),
+            _ => FilesStep::Begin(hash),
+        };
+        return Command::FilesRead(FilesRead { node, session, step });
+    }
+    let set = state.files_in_force().map_or(Revision(0), |kept| kept.set);
+    let spec = definition(now, dice);
+    let found = state.named(&spec.name);
+    let if_match = found.map(|task| task.live.revision).filter(|_| dice.percent(80));
+    let object = match dice.below(4) {
+        0 => DeclaredObject::TaskGone(spec.name),
+        _ => DeclaredObject::Task { spec, hash },
+    };
+    Command::Declare(Box::new(Declare { set, object, if_match }))
 }
 
 fn about_node(state: &State, dice: &mut StepNumbers) -> Command {

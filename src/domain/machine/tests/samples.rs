@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::super::Refusal;
 use super::super::command::{
-    Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeJoin,
-    NodeLiveness, NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar,
-    PutMode, SetScheduler, Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
+    Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Finish, Genesis,
+    MarkDeleted, Named, NodeIntent, NodeJoin, NodeLiveness, NodePatch, NodeUp, OfExecution,
+    OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
+    StrategyChange, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -248,7 +249,15 @@ pub(super) fn commands() -> Vec<Command> {
     ]
     .into_iter()
     .chain(executors::commands(grant, session))
-    .chain([Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot })])
+    .chain([
+        Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot }),
+        Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
+        Command::Declare(Box::new(Declare {
+            set: Revision(12),
+            object: DeclaredObject::Task { spec: spec(), hash: 0x52 << 120 },
+            if_match: Some(Revision(9)),
+        })),
+    ])
     .chain(of_members())
     .collect()
 }

@@ -22,10 +22,11 @@ use crate::domain::task::{CatchUpPolicy, Concurrency, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 mod decide;
+mod files;
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 57);
+    stories::play::<MachineStory>("domain/machine/testscripts", 58);
 }
 
 struct MachineStory {
@@ -79,6 +80,7 @@ impl StoryWorld for MachineStory {
             "nodes" => self.names().nodes(&self.world.state),
             "line" => self.names().line(&self.world.state, line.word(1)),
             "cluster" => self.names().cluster(&self.world.state),
+            "sources" => self.sources(),
             "stats" => counts::told(&self.world.state, line.word(1)),
             "checkpoint" => vec![self.checkpoint()],
             "count" => {
@@ -229,6 +231,8 @@ impl MachineStory {
                 }))
             }
             "delete-calendar" => Command::DeleteCalendar(of_name()),
+            "files" => self.files(line),
+            "declare" => self.declared(line),
             _ => executors::command(&self.world.state, line)
                 .unwrap_or_else(|| self.execution_command(line)),
         }
@@ -333,7 +337,7 @@ impl MachineStory {
                     spec.concurrency = Some(Concurrency { group: group.to_owned(), limit });
                 }
                 "exclude" => spec.schedule.exclude = vec![value.clone()],
-                "anchor" | "if_match" | "key" | "request" | "by" => {}
+                "anchor" | "hash" | "if_match" | "set" | "key" | "request" | "by" => {}
                 other => assert!(ends::set(&mut spec, other, value), "no field {other}"),
             }
         }
