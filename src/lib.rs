@@ -1,25 +1,36 @@
 //! cron for a cluster, in one binary.
 //!
-//! A program that embeds a node builds it from settings, registers functions that tasks name in
-//! their actions, and runs it:
+//! A program that embeds it starts a [`Node`], registers functions, and adds tasks that call them:
 //!
 //! ```no_run
-//! # async fn embed() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::sync::Arc;
+//! # async fn embed() -> Result<(), punctual::Error> {
+//! use punctual::{Node, TaskBuilder};
 //!
-//! let config = punctual::Config::from_toml("[node]\ndata_dir = \"/var/lib/report\"\n")?;
-//! let node = punctual::Node::builder(config)
-//!     .function("report", Arc::new(|call| Box::pin(async move { Ok(call.attempt.task) })))
-//!     .start()
-//!     .await?;
+//! let node = Node::builder().data_dir("/var/lib/report").start().await?;
+//! node.ready().await?;
+//! node.add_func(TaskBuilder::cron("report", "*/5 * * * *"), |call| async move {
+//!     call.output().line(format_args!("the report of {:?}", call.tick()));
+//!     Ok(())
+//! })
+//! .await?;
 //! node.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! - [`NodeBuilder`]: settings, functions and hooks of a node. Several nodes form a cluster, in one
+//!   program or in many.
+//! - [`TaskBuilder`]: the definition of a task. [`FuncContext`]: what its function is called with.
+//! - [`Node`]: what is done with tasks, executions and the cluster, from any node.
+//! - [`Watch`]: changes as they happen. [`view`]: the types of answers.
+//! - [`Error`]: why something was not done, with a stable code.
+//!
+//! A task is executed by one of the nodes that have its function. A run of a function is an *attempt*
+//! with a *fence*: what the function writes to can refuse the writes of an older one.
+//!
 //! The library installs no signal handler, no subscriber of `tracing` and no panic hook, prints
-//! nothing and never ends the process. The commands of the binary need the feature `cli`, which is
-//! on by default.
+//! nothing and never ends the process. It starts no other process, unless the program turns shell
+//! actions on. The commands of the binary need the feature `cli`, which is on by default.
 #![forbid(unsafe_code)]
 
 // The modules are private; the simulator in `chaos/` and the benchmarks open them with the hidden
@@ -112,9 +123,30 @@ mod tidy;
 
 #[cfg(feature = "cli")]
 pub use self::cli::main;
-pub use self::config::{Config, ConfigError, ConfigErrors, Flag, Sources};
+pub use self::config::{Config, ConfigError, ConfigErrors, Flag, MemberSettings, Sources};
 pub use self::domain::ids::{ExecutionId, Fence};
-pub use self::domain::time::{Millis, Timestamp};
+pub use self::domain::task::{
+    AfterRun, Backoff, CatchUpPolicy, ChainCondition, Delivery, ExecutionMode, Strategy,
+};
+pub use self::domain::time::Timestamp;
 pub use self::exec::shim::serve as serve_shim;
-pub use self::exec::{BootInstant, Func, FuncContext, FuncFuture, GrantedAttempt, ShimProgram};
-pub use self::node::{Fatal, FilesReload, Node, NodeBuilder, VERSION};
+pub use self::exec::{FailedAttempt, FuncContext, FuncOutput, ParentOfAttempt, ShimProgram};
+pub use self::node::{
+    ClaimedTick, Error, FilesReload, FuncResult, Node, NodeBuilder, TaskBuilder, VERSION, Watch,
+    WatchOptions,
+};
+
+/// The types of answers, which are those of the API.
+pub mod view {
+    pub use crate::domain::spec::bodies::{
+        ActionBody, AssignmentBody, CatchUpBody, ChainsBody, ConcurrencyBody, DailyBody, DstBody,
+        ExecutorBody, FuncBody, HttpBody, KeepBody, RetryBody, RuleBody, ScheduleBody, ShellBody,
+        TaskBody, Word,
+    };
+    pub use crate::domain::time::Rfc3339;
+    pub use crate::dto::{
+        AttemptView, ChainedView, EventObjectView, EventView, ExecutionView, ExecutorWait,
+        FieldError, LastExecution, LiveCounts, NodeOverridesView, NodeView, ParentView, PauseView,
+        QueueView, TaskHead, TaskView, TotalsView, WarningView,
+    };
+}

@@ -1,22 +1,42 @@
 //! The composition root: builds the parts of a node in order, connects them, and stops them in
-//! order.
+//! order. Around it is the interface of embedding programs: `builder.rs` has the settings of a node,
+//! `handle.rs` the node that runs, `tasks.rs`, `executions.rs`, `cluster.rs` and `functions.rs` what
+//! a program does with it, `watch.rs` the changes that it sees.
 //!
 //! The library does not control the process: [`Node::run`] returns the reason for the node's end,
 //! and only the binary exits.
 
+mod builder;
+mod cluster;
+mod error;
+mod executions;
 mod fatal;
 mod files;
+mod functions;
+mod handle;
 mod listeners;
+mod task_builder;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio::sync::watch::{Receiver, Sender, channel};
 
-pub use self::fatal::Fatal;
+pub use self::builder::NodeBuilder;
+pub use self::error::Error;
+pub use self::executions::ClaimedTick;
 pub use self::files::FilesReload;
+pub use self::functions::FuncResult;
+pub use self::handle::Node;
+pub use self::task_builder::TaskBuilder;
+pub use self::watch::{Watch, WatchOptions};
 use crate::api::{self, ApiSettings, Context, HttpLimits, NodeFiles, RunningParts, Scans, Streams};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
@@ -28,127 +48,41 @@ use crate::consensus::{
 use crate::domain::machine::LEVEL;
 use crate::domain::machine::record::NodeInfo;
 use crate::engine::{Engine, EngineParts, EngineSettings};
-use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
+use crate::exec::{Exec, ExecOptions};
 use crate::ops::Starts;
 use crate::storage::{DataFolder, FolderIdentity, LogStore, WalLog};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{ClusterSecret, Fabric, RandomSource, Tcp};
+use builder::NodePlan;
+use fatal::Fatal;
+use handle::NodeParts;
 
 /// Version of this software.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A checkpoint is taken at least this often, if anything was applied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-/// A node that leaves waits this long for its attempts.
-const LEAVE_LIMIT: Duration = Duration::from_secs(10);
-/// And this long for another to take the lead.
-const LEADERSHIP_LIMIT: Duration = Duration::from_secs(2);
-
-/// The parameters of a node.
-pub struct NodeBuilder {
-    config: Config,
-    functions: Vec<(String, Func)>,
-    shim: Option<ShimProgram>,
-    bootstrap_without: Vec<u16>,
-    functions_allowed: bool,
-    bench: Option<Starts>,
-    open_files: Option<u64>,
-}
-
-impl NodeBuilder {
-    /// Makes a function known to tasks that name it.
-    #[must_use]
-    pub fn function(mut self, name: impl Into<String>, func: Func) -> Self {
-        self.functions.push((name.into(), func));
-        self.functions_allowed = true;
-        self
-    }
-
-    /// The program between the node and the processes of shell actions; without one this node
-    /// carries out no shell actions. The program calls [`serve_shim`](crate::serve_shim).
-    #[must_use]
-    pub fn shim(mut self, program: ShimProgram) -> Self {
-        self.shim = Some(program);
-        self
-    }
-
-    /// Initialises without these members, as the operator takes upon himself.
-    #[must_use]
-    pub fn bootstrap_without(mut self, members: Vec<u16>) -> Self {
-        self.bootstrap_without = members;
-        self
-    }
-
-    /// The soft limit of open files that commands get; none: that of this process. A program that
-    /// raises its own gives here what it was before.
-    #[must_use]
-    pub const fn open_files(mut self, limit: Option<u64>) -> Self {
-        self.open_files = limit;
-        self
-    }
-
-    /// Opens the routes that measure; never in production.
-    #[must_use]
-    pub fn bench(mut self) -> Self {
-        self.bench = Some(Starts::default());
-        self
-    }
-
-    /// Takes the data folder and the addresses, and begins to form or find the cluster. It
-    /// returns while that may still take as long as the other members do.
-    ///
-    /// # Errors
-    /// A folder, file or address that cannot be used.
-    pub async fn start(self) -> Result<Node, Fatal> {
-        Node::build(self).await
-    }
-}
-
-/// A node process.
-pub struct Node {
-    context: Arc<Context>,
-    http: Option<SocketAddr>,
-    ended: oneshot::Receiver<Fatal>,
-    stop: watch::Sender<bool>,
-    raft: Option<std::thread::JoinHandle<()>>,
-    reload: FilesReload,
-    leave_limit: Duration,
-}
 
 /// The handle to the Raft thread.
 struct RaftThread {
     started: oneshot::Receiver<Result<RunningConsensus, StartError>>,
-    stop: watch::Receiver<bool>,
+    stop: Receiver<bool>,
 }
 
 impl Node {
-    /// A node to be built.
-    #[must_use]
-    pub fn builder(config: Config) -> NodeBuilder {
-        NodeBuilder {
-            config,
-            functions: Vec::new(),
-            shim: None,
-            bootstrap_without: Vec::new(),
-            functions_allowed: false,
-            bench: None,
-            open_files: None,
-        }
-    }
-
-    async fn build(builder: NodeBuilder) -> Result<Self, Fatal> {
-        let config = builder.config.clone();
+    async fn build(plan: NodePlan) -> Result<Self, Fatal> {
+        let config = plan.config.clone();
         let metrics = Metrics::new(VERSION);
         let members = config.cluster.members.len();
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
         let clock = Arc::new(ClusterClock::new(HardwareClocks, members, skew));
         let folder = DataFolder::open(&config.node.data_dir, config.log.file.as_deref())?;
         let (http, listener) = listen(&config).await?;
-        let exec = Arc::new(exec(&builder, &folder, http)?);
-        for (name, func) in &builder.functions {
+        let exec = Arc::new(exec(&plan, &folder, http)?);
+        for (name, func) in &plan.functions {
             exec.register(name.clone(), Arc::clone(func));
         }
         let reload = FilesReload::new();
-        let (progress, saying) = watch::channel("starting".to_owned());
+        let (progress, saying) = channel("starting".to_owned());
         let context = Arc::new(Context {
             running: OnceLock::new(),
             exec: Arc::clone(&exec),
@@ -156,32 +90,33 @@ impl Node {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
-            streams: Streams::new(config.http.streams, config.http.event_readers),
             files: NodeFiles::of(&config),
+            streams: Streams::new(config.http.streams, config.http.event_readers),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,
                 min_interval: config.schedule.min_interval,
                 dispatch_ttl: config.limits.dispatch_ttl,
-                functions_allowed: builder.functions_allowed,
+                functions_allowed: plan.functions_allowed,
                 loopback: config.http.listen.ip().is_loopback(),
                 task_series: config.metrics.tasks,
-                bench: builder.bench.clone(),
+                bench: plan.bench.clone(),
                 executor_secret: config.executors.secret.clone(),
             },
         });
-        let (stop, stopping) = watch::channel(false);
-        let (fatal, ended) = oneshot::channel();
+        let (stop, stopping) = channel(false);
+        let (fatal, ended) = channel(None);
+        let mut tasks = Vec::new();
         if let Some(listener) = listener {
             let router = api::router(Arc::clone(&context));
             let connections = Budget::of_process().connections;
             let limits = HttpLimits { connections, ..HttpLimits::default() };
-            tokio::spawn(api::serve(listener, router, stopping.clone(), limits));
+            tasks.push(tokio::spawn(api::serve(listener, router, stopping.clone(), limits)));
         }
-        let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
+        let parts = parts(&plan, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;
         let rest = UpperLayers {
-            builder,
+            plan,
             context: Arc::clone(&context),
             http,
             exec,
@@ -189,59 +124,8 @@ impl Node {
             metrics,
             reload: reload.clone(),
         };
-        tokio::spawn(rest.run(thread, fatal));
-        let raft = Some(raft);
-        Ok(Self { context, http, ended, stop, raft, reload, leave_limit: LEAVE_LIMIT })
-    }
-
-    /// Where the API listens; none: it is off.
-    #[must_use]
-    pub const fn http(&self) -> Option<SocketAddr> {
-        self.http
-    }
-
-    /// Makes the node read its files of tasks again, also while it runs.
-    #[must_use]
-    pub fn files(&self) -> FilesReload {
-        self.reload.clone()
-    }
-
-    /// What the API is made of.
-    #[cfg(test)]
-    pub(crate) const fn context(&self) -> &Arc<Context> {
-        &self.context
-    }
-
-    /// Runs until the node fails, or `stop` resolves; then it leaves in order.
-    ///
-    /// # Errors
-    /// Why the node ended by itself.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
-        tokio::select! {
-            ended = &mut self.ended => match ended {
-                Ok(fatal) => Err(fatal),
-                Err(_gone) => Err(Fatal::Ended("the node's parts ended".to_owned())),
-            },
-            () = stop => {
-                self.leave().await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Gives tasks and leadership away, then stops the parts from top to bottom.
-    async fn leave(mut self) {
-        if let Some(RunningParts { consensus, engine }) = self.context.running.get() {
-            tracing::info!("leaving: tasks go to other nodes");
-            engine.leave(self.leave_limit).await;
-            let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
-            engine.stop().await;
-        }
-        self.context.exec.flush().await;
-        self.stop.send_replace(true);
-        if let Some(raft) = self.raft.take() {
-            let _joined = tokio::task::spawn_blocking(move || raft.join()).await;
-        }
+        tasks.push(tokio::spawn(rest.run(thread, fatal)));
+        Ok(Self::of(context, http, ended, reload, NodeParts { stop, raft, tasks }))
     }
 }
 
@@ -259,16 +143,12 @@ async fn listen(
 }
 
 /// `http` is where the API really listens.
-fn exec(
-    builder: &NodeBuilder,
-    folder: &DataFolder,
-    http: Option<SocketAddr>,
-) -> Result<Exec, Fatal> {
-    let config = &builder.config;
+fn exec(plan: &NodePlan, folder: &DataFolder, http: Option<SocketAddr>) -> Result<Exec, Fatal> {
+    let config = &plan.config;
     let data_dir = std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/"));
     let work_dir = std::path::absolute(folder.work()).unwrap_or_else(|_| PathBuf::from("/"));
     let options = ExecOptions {
-        shell: builder.shim.clone().filter(|_program| config.actions.shell_enabled),
+        shell: plan.shim.clone().filter(|_program| config.actions.shell_enabled),
         http_allow: config.actions.http_allow.clone(),
         own: config.listeners(http),
         loopback_only: config.loopback_only(),
@@ -277,10 +157,12 @@ fn exec(
         output: config.actions.output,
         data_dir,
         work_dir,
-        open_files: builder.open_files,
+        open_files: plan.open_files,
         refs: config.actions.refs.clone(),
     };
-    Exec::new(options).map_err(|error| Fatal::Part(format!("the output folder: {error}")))
+    let exec = Exec::new(options);
+    let exec = exec.map_err(|error| Fatal::Part(format!("the output folder: {error}")))?;
+    Ok(exec.with_failure_hook(plan.failure_hook.clone()))
 }
 
 fn random() -> RandomSource {
@@ -288,14 +170,14 @@ fn random() -> RandomSource {
 }
 
 fn parts(
-    builder: &NodeBuilder,
+    plan: &NodePlan,
     folder: &DataFolder,
     clock: &Arc<ClusterClock>,
     metrics: &Metrics,
-    progress: watch::Sender<String>,
+    progress: Sender<String>,
 ) -> Result<ConsensusParts, Fatal> {
-    let config = &builder.config;
-    let settings = settings(builder);
+    let config = &plan.config;
+    let settings = settings(plan);
     let disk_fault = |error| StartError::of_disk(error, &settings);
     let identity = FolderIdentity::read(folder.reserve(), folder.path()).map_err(disk_fault)?;
     if let Some(identity) = &identity {
@@ -323,8 +205,8 @@ fn parts(
     })
 }
 
-fn settings(builder: &NodeBuilder) -> ConsensusSettings {
-    let config = &builder.config;
+fn settings(plan: &NodePlan) -> ConsensusSettings {
+    let config = &plan.config;
     let members = config.cluster.members.iter().map(|member| MemberAddress {
         id: member.id,
         peer: member.peer.clone(),
@@ -343,7 +225,7 @@ fn settings(builder: &NodeBuilder) -> ConsensusSettings {
         checkpoint_interval: CHECKPOINT_EVERY,
         timezone: config.cluster.timezone.clone(),
         scheduler: config.scheduler.enabled,
-        bootstrap_without: builder.bootstrap_without.clone(),
+        bootstrap_without: plan.bootstrap_without.clone(),
         formats: Formats::SOFTWARE,
         software: format!("punctual {VERSION}"),
     }
@@ -354,7 +236,7 @@ fn settings(builder: &NodeBuilder) -> ConsensusSettings {
 fn raft_thread(
     parts: ConsensusParts,
     folder: DataFolder,
-    mut stop: watch::Receiver<bool>,
+    mut stop: Receiver<bool>,
 ) -> Result<(std::thread::JoinHandle<()>, RaftThread), Fatal> {
     let (tell, started) = oneshot::channel();
     let stopping = stop.clone();
@@ -388,7 +270,7 @@ fn raft_thread(
 
 /// The parts that are built once consensus runs.
 struct UpperLayers {
-    builder: NodeBuilder,
+    plan: NodePlan,
     context: Arc<Context>,
     /// Where the API listens.
     http: Option<SocketAddr>,
@@ -399,10 +281,10 @@ struct UpperLayers {
 }
 
 impl UpperLayers {
-    async fn run(self, thread: RaftThread, fatal: oneshot::Sender<Fatal>) {
+    async fn run(self, thread: RaftThread, fatal: Sender<Option<Arc<Fatal>>>) {
         let why = self.until_fatal(thread).await;
         if let Some(why) = why {
-            let _nobody_waits = fatal.send(why);
+            fatal.send_replace(Some(Arc::new(why)));
         }
     }
 
@@ -423,7 +305,7 @@ impl UpperLayers {
             clock: Arc::clone(&self.clock),
             exec: Arc::clone(&self.exec),
             metrics: self.metrics.clone(),
-            observer: self.builder.bench.as_ref().map(Starts::observer),
+            observer: self.plan.bench.as_ref().map(Starts::observer),
             service: self.service(),
             boot: rand::random(),
         })
@@ -432,7 +314,7 @@ impl UpperLayers {
             Ok(engine) => engine,
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
-        let (exec, config, http) = (self.exec, self.builder.config, self.http);
+        let (exec, config, http) = (self.exec, self.plan.config, self.http);
         let guarded = listeners::hand_on(consensus.members(), |members| {
             let members = members.iter().map(|member| (&*member.peer, &*member.http));
             exec.set_own(config.listeners_of(members, http));
@@ -470,7 +352,7 @@ impl UpperLayers {
     }
 
     fn engine_settings(&self) -> EngineSettings {
-        let config = &self.builder.config;
+        let config = &self.plan.config;
         let member = config.this_member();
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         EngineSettings {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::exec::ShimProgram;
-use crate::node::{Fatal, FilesReload, Node, NodeBuilder};
+use crate::node::{Error, FilesReload, Node, NodeBuilder};
 use crate::telemetry::log::{Every, LineFormat, LogFile, LogOptions, RunningLog};
 
 use super::exit::{CommandResult, Exit, Failure};
@@ -58,7 +58,8 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
         // that it can exit.
         let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
     }
-    let mut builder: NodeBuilder = Node::builder(config)
+    let mut builder: NodeBuilder = Node::builder()
+        .loaded(config)
         .shim(ShimProgram::this())
         .bootstrap_without(arguments.bootstrap_without.clone())
         .open_files(open_files);
@@ -90,7 +91,7 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     ended.map(|()| Exit::Ok).map_err(|fatal| fault(&fatal))
 }
 
-fn fault(fatal: &Fatal) -> Failure {
+fn fault(fatal: &Error) -> Failure {
     let advice = fatal.advice().map(|advice| format!("\n  {advice}")).unwrap_or_default();
     Failure { exit: Exit::No, message: format!("{fatal}{advice}") }
 }

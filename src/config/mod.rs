@@ -14,6 +14,7 @@
 pub mod actions;
 mod address;
 mod check;
+mod code;
 mod definitions;
 mod document;
 mod error;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefSettings, is_plain};
 pub(crate) use self::address::{base_url, host_port};
+pub use self::code::CodeSettings;
 pub use self::definitions::{Defined, Definitions};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::executors::{ExecutorSettings, HealthCheckSettings};
@@ -339,30 +341,52 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigErrors> {
+        Self::load_with(sources, CodeSettings::default())
+    }
+
+    /// Loads the settings, with those of an embedding program laid over them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(crate) fn load_with(
+        sources: &Sources<'_>,
+        code: CodeSettings,
+    ) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let Some(settings) = SettingValues::gather(sources, &mut errors) else {
+        let Some(mut settings) = SettingValues::gather(sources, &mut errors) else {
             return Err(ConfigErrors::new(errors));
         };
+        settings.add_code(code);
         let config = reader::read(settings, sources, &mut errors);
         check::check(&config, &mut errors);
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(errors)) }
     }
 
     /// Reads the text of a settings file, and nothing else but the files that `${file:PATH}` names.
+    /// Those of an embedding program are laid over them.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
+    pub(crate) fn from_toml(text: &str, code: CodeSettings) -> Result<Self, ConfigErrors> {
         let settings = Path::new("settings");
         let read_file = |path: &Path| {
             if path == settings { Ok(text.to_owned()) } else { std::fs::read_to_string(path) }
         };
-        Self::load(&Sources {
+        let sources = Sources {
             flags: Vec::new(),
             environment: BTreeMap::new(),
             file: Some(settings.to_owned()),
             read_file: &read_file,
-        })
+        };
+        Self::load_with(&sources, code)
+    }
+
+    /// What is wrong with a setting that cannot be told by the settings alone.
+    #[must_use]
+    pub fn refuse(&self, key: &str, message: &str) -> ConfigErrors {
+        let setting = self.settings.get(key);
+        let origin = setting.map_or(&source::Origin::Default, |setting| &setting.origin);
+        ConfigErrors::new(vec![origin.error(key, message)])
     }
 
     /// The entry of `[[cluster.member]]` that is this node.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::Value;
 
+use super::code::{CodeSetting, CodeSettings};
 use super::error::ConfigError;
 use super::keys::{self, KEYS, MEMBERS, SettingKey, sections};
 use super::{ENVIRONMENT_PREFIX, Sources, document};
@@ -26,9 +27,14 @@ pub struct Flag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Default,
-    File { name: String, line: usize },
+    File {
+        name: String,
+        line: usize,
+    },
     Environment(String),
     Flag(String),
+    /// Set by this method of the builder.
+    Code(&'static str),
 }
 
 impl Origin {
@@ -39,6 +45,7 @@ impl Origin {
             Self::File { name, line } => Some(format!("{name}:{line}")),
             Self::Environment(variable) => Some(variable.clone()),
             Self::Flag(flag) => Some(flag.clone()),
+            Self::Code(method) => Some(format!("NodeBuilder::{method}")),
         }
     }
 
@@ -94,6 +101,13 @@ impl SettingValues {
             out.add_text(flag.key.clone(), &flag.value, Origin::Flag(flag.name.clone()), errors);
         }
         Some(out)
+    }
+
+    /// Lays the settings of the embedding program over all others.
+    pub(super) fn add_code(&mut self, code: CodeSettings) {
+        for CodeSetting { method, key, value } in code.into_iter() {
+            self.set(key.to_owned(), value, Origin::Code(method), Vec::new());
+        }
     }
 
     /// The setting of a known key.

@@ -122,6 +122,13 @@ impl Checkpoints {
         (self.current, self.damage) = (None, None);
     }
 
+    /// Closes the current store, so that its folder is free. Nothing is written any more.
+    pub(super) fn close(&mut self) {
+        self.generation.step();
+        self.voided = true;
+        self.current = None;
+    }
+
     /// Invalidates the current store, also for later starts, and allows no replacement while this
     /// process runs.
     pub(super) fn void(&mut self) -> Result<(), StorageError> {

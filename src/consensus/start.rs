@@ -438,8 +438,13 @@ pub(super) async fn stop(consensus: &Consensus) {
     consensus.stop.send_replace(true);
     // Until nobody listens any more: whoever starts next in this process needs the address.
     consensus.stop.closed().await;
-    let disk = Arc::clone(&consensus.disk);
-    let closed = life::blocking(move || disk.close()).await;
+    // Handles to a consensus that has ended may outlive it, and hold no file open.
+    let (disk, checkpoints) = (Arc::clone(&consensus.disk), Arc::clone(&consensus.checkpoints));
+    let close = move || {
+        checkpoints.lock().close();
+        disk.close()
+    };
+    let closed = life::blocking(close).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the Raft log was not closed cleanly");
     }

@@ -85,7 +85,6 @@ pub enum TaskHead {
 
 impl TaskHead {
     /// All of the definition, if it is known.
-    #[cfg(feature = "cli")]
     #[must_use]
     pub fn body(&self) -> Option<&TaskBody> {
         match self {

@@ -36,6 +36,7 @@ mod dispatch;
 mod dispatch_words;
 mod execution_actor;
 mod executor_control;
+mod functions;
 mod judge;
 mod limits;
 mod line_turns;
@@ -162,6 +163,8 @@ impl Engine {
         context.watch("watch", context.spawn(pulse::watch(Arc::clone(&context))));
         context
             .watch("liveness", context.spawn(liveness::report(Arc::clone(&context), node.clone())));
+        let functions = functions::tell(Arc::clone(&context), context.exec.functions_added());
+        context.watch("functions", context.spawn(functions));
         pulse::keep_registering(&context, node.clone());
         context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
         Ok(Self { context, node })

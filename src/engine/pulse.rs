@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::consensus::ReplicaEvent;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Command, NodeUp};
+use crate::domain::machine::record::NodeInfo;
 use crate::domain::machine::{Answer, envelope};
 
 use super::context::EngineContext;
@@ -66,16 +67,15 @@ pub(super) fn keep_registering(context: &Arc<EngineContext>, node: ActorRef<Node
 
 /// Registers this process once, or again if its session is removed.
 async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
-    let up = Command::NodeUp(Box::new(NodeUp {
-        node: NodeId(context.consensus.id()),
-        boot: context.boot,
-        info: context.settings.info.clone(),
-    }));
-    let mut bytes = Vec::new();
-    envelope::pack(&mut bytes, &up, "", None);
-    let bytes = bytes::Bytes::from(bytes);
     loop {
-        let outcome = context.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
+        // Another function may have been registered since the last try.
+        let functions = context.exec.functions();
+        let info = NodeInfo { functions, ..context.settings.info.clone() };
+        let node_id = NodeId(context.consensus.id());
+        let up = Command::NodeUp(Box::new(NodeUp { node: node_id, boot: context.boot, info }));
+        let mut bytes = Vec::new();
+        envelope::pack(&mut bytes, &up, "", None);
+        let outcome = context.consensus.submit(bytes.into(), 1, REGISTER_LIMIT).await;
         let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
         if let Some(Ok(Answer::Session(session))) = answer {
             // If the node actor has stopped, this process ends.

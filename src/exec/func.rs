@@ -1,5 +1,6 @@
 //! Functions of the embedding program, called by name.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,19 +14,11 @@ use tokio::time::{sleep_until, timeout};
 
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
+use super::call::{FuncContext, FuncOutput};
 use super::control::{AttemptControl, STOPPED_EARLY, Stop, after, may_start_by, stop_above};
 use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use crate::life;
-
-/// The arguments of a function call.
-#[derive(Clone, Debug)]
-pub struct FuncContext {
-    /// Who the attempt is; the fence is what the function hands to what it writes to.
-    pub attempt: GrantedAttempt,
-    /// Turns true when the function should end; it is dropped after the task's grace.
-    pub cancel: watch::Receiver<bool>,
-}
 
 /// The result of a function: the attempt's output, or the reason of its failure.
 pub type FuncFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
@@ -43,6 +36,8 @@ type Boot = Box<dyn Fn() -> BootInstant + Send + Sync>;
 /// The registered functions of one node.
 pub(super) struct Functions {
     by_name: RwLock<BTreeMap<String, Func>>,
+    /// Rises when a name is added.
+    added: watch::Sender<u64>,
     boot: Boot,
 }
 
@@ -57,11 +52,19 @@ impl Drop for FunctionCall {
 
 impl Functions {
     pub(super) fn new(boot: impl Fn() -> BootInstant + Send + Sync + 'static) -> Self {
-        Self { by_name: RwLock::default(), boot: Box::new(boot) }
+        let added = watch::Sender::new(0);
+        Self { by_name: RwLock::default(), added, boot: Box::new(boot) }
     }
 
     pub(super) fn register(&self, name: String, func: Func) {
-        self.by_name.write().insert(name, func);
+        if self.by_name.write().insert(name, func).is_none() {
+            self.added.send_modify(|added| *added += 1);
+        }
+    }
+
+    /// Changes when there are more names.
+    pub(super) fn added(&self) -> watch::Receiver<u64> {
+        self.added.subscribe()
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -85,7 +88,7 @@ impl Functions {
         name: &str,
         attempt: &GrantedAttempt,
         control: AttemptControl,
-        live: &LiveOutput,
+        live: &Arc<LiveOutput>,
     ) -> AttemptOutcome {
         let Some(func) = self.find(name) else {
             return AttemptOutcome::failed(format!("this node has no function `{name}`"));
@@ -94,7 +97,8 @@ impl Functions {
             return AttemptOutcome::cancelled(STOPPED_EARLY);
         }
         let (cancel, cancelled) = watch::channel(false);
-        let context = FuncContext { attempt: attempt.clone(), cancel: cancelled };
+        let output = FuncOutput::of(live);
+        let context = FuncContext { attempt: attempt.clone(), cancel: cancelled, output };
         let started = match may_start_by(&control.gate, attempt.start_by, || (self.boot)()) {
             Ok(now) => now,
             Err(why) => return AttemptOutcome::not_started(why),
@@ -166,6 +170,22 @@ fn judge(
             live.push(why.as_bytes());
             AttemptOutcome::failed(why)
         }
-        Err(_panic) => AttemptOutcome::failed("the function panicked"),
+        Err(error) => {
+            let why = match error.try_into_panic() {
+                Ok(panic) => panicked(&*panic),
+                Err(_aborted) => "the function was dropped".to_owned(),
+            };
+            live.push(why.as_bytes());
+            AttemptOutcome::failed(why)
+        }
+    }
+}
+
+/// What a panic said, where it said something.
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    match text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)) {
+        Some(text) => format!("the function panicked: {text}"),
+        None => "the function panicked".to_owned(),
     }
 }

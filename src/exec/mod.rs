@@ -22,8 +22,10 @@
 
 mod attempt;
 mod boot;
+mod call;
 mod control;
 pub mod executor;
+mod failure;
 mod func;
 mod http;
 mod outcome;
@@ -47,9 +49,13 @@ use tokio::time::{sleep, sleep_until};
 
 pub use attempt::{GrantedAttempt, ParentOfAttempt};
 pub use boot::BootInstant;
+pub use call::{FuncContext, FuncOutput};
 pub use control::{AttemptControl, StartGate, Stop};
 pub use executor::ExecutorTarget;
-pub use func::{Func, FuncContext, FuncFuture};
+pub use failure::{FailedAttempt, FailureHook};
+pub use func::Func;
+#[cfg(test)]
+pub use func::FuncFuture;
 #[cfg(feature = "cli")]
 pub use outcome::TAIL_MAX_BYTES;
 pub use outcome::{AttemptOutcome, AttemptStatus, left_out, tail_is_whole};
@@ -113,6 +119,7 @@ pub struct Exec {
     outputs: Outputs,
     refs: RefResolver,
     held: PreparedAttempts,
+    failure_hook: Option<FailureHook>,
 }
 
 impl Exec {
@@ -131,6 +138,7 @@ impl Exec {
             outputs,
             refs: RefResolver::new(options.refs, options.data_dir),
             held: PreparedAttempts::default(),
+            failure_hook: None,
         })
     }
 
@@ -151,6 +159,7 @@ impl Exec {
             outputs: Outputs::nowhere(),
             refs: RefResolver::new(config::RefSettings::default(), PathBuf::new()),
             held: PreparedAttempts::default(),
+            failure_hook: None,
         }
     }
 
@@ -181,7 +190,16 @@ impl Exec {
             Action::Func { id } => self.functions.attempt(id, attempt, control, live).await,
         };
         outcome.tail = output.end();
+        if let Some(hook) = &self.failure_hook {
+            failure::tell(hook, attempt, &outcome);
+        }
         outcome
+    }
+
+    /// Who is told of attempts that fail here.
+    #[must_use]
+    pub fn with_failure_hook(self, hook: Option<FailureHook>) -> Self {
+        Self { failure_hook: hook, ..self }
     }
 
     /// Carries out what leaves this process, from where the grant before left it.
@@ -313,6 +331,12 @@ impl Exec {
     /// Makes a function known under a name; `*` serves every name that has none.
     pub fn register(&self, name: impl Into<String>, func: Func) {
         self.functions.register(name.into(), func);
+    }
+
+    /// Changes when there are more functions.
+    #[must_use]
+    pub fn functions_added(&self) -> watch::Receiver<u64> {
+        self.functions.added()
     }
 
     /// Whether this node starts processes.

@@ -160,6 +160,12 @@ fn newest(replica: &Replica, filter: &EventFilter, count: usize) -> (EventId, Ve
 }
 
 impl EventFollower {
+    /// It has been told all that it wants up to this event.
+    pub fn place(&self) -> EventId {
+        let next = self.ready.front().map(|next| EventId(next.id.0.saturating_sub(1)));
+        next.unwrap_or(self.last)
+    }
+
     /// Waits for the next news; none: there will be no more.
     pub async fn next(&mut self) -> Option<EventNews> {
         let news = self.news().await;

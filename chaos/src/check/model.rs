@@ -327,6 +327,7 @@ impl ReferenceModel {
             | Command::Declare(_)
             | Command::Dismiss(_)
             | Command::FilesRead(_)
+            | Command::NodeFunctions(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
             | Command::NodeJoin(_)

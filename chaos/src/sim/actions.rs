@@ -125,20 +125,19 @@ impl ActionContext {
     /// The function that every task of this process calls.
     pub fn function(self, node: usize, process: u64) -> Func {
         Arc::new(move |context: FuncContext| {
-            let attempt = &context.attempt;
-            let fence = attempt.fence.0;
+            let fence = context.fence().0;
             let start = ObservedStart {
                 process,
                 fence,
-                execution: attempt.execution.0,
-                attempt: attempt.attempt,
-                task: attempt.task.clone(),
-                tick: attempt.tick.map(|tick| tick.0),
+                execution: context.execution().0,
+                attempt: context.attempt(),
+                task: context.task().to_owned(),
+                tick: context.tick().map(|tick| tick.0),
                 applied: self.agreement.at(process),
             };
             let work = self.begin(node, fence, start.execution);
             self.history.note(Some(node), HistoryEvent::Start(start));
-            let fate = self.fate(fence, attempt.timeout.std(), &attempt.payload);
+            let fate = self.fate(fence, context.timeout(), context.payload());
             let history = Arc::clone(&self.history);
             Box::pin(async move {
                 let _work = work;
@@ -152,8 +151,7 @@ impl ActionContext {
                         false
                     }
                     ActionOutcome::Hang => {
-                        let mut cancel = context.cancel;
-                        let _gone = cancel.wait_for(|cancel| *cancel).await;
+                        context.cancelled().await;
                         false
                     }
                     ActionOutcome::Deaf => pending().await,

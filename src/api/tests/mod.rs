@@ -43,7 +43,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::Context;
 use crate::config::{Config, Flag, Sources};
 use crate::exec::{Func, FuncContext};
-use crate::node::{Fatal, Node, NodeBuilder};
+use crate::node::{Error, Node, NodeBuilder};
 
 /// Upper bound of all waits in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,7 +54,7 @@ struct ApiRig {
     client: reqwest::Client,
     base: String,
     stop: oneshot::Sender<()>,
-    node: JoinHandle<Result<(), Fatal>>,
+    node: JoinHandle<Result<(), Error>>,
     _folder: TempDir,
 }
 
@@ -161,9 +161,9 @@ impl ApiRig {
         folder: TempDir,
         functions: [(&'static str, Func); N],
     ) -> Self {
-        let mut builder = Node::builder(config);
+        let mut builder = Node::builder().loaded(config);
         for (name, function) in functions {
-            builder = builder.function(name, function);
+            builder = builder.func(name, function);
         }
         Self::built(builder, folder).await
     }

@@ -188,7 +188,7 @@ async fn what_the_nodes_lack_for_a_command_is_told() {
     rig.stop().await;
     let folder = tempfile::tempdir().unwrap();
     let settings = [("actions.shell.enabled", "true".to_owned())];
-    let node = Node::builder(config(&folder, &settings)).shim(ShimProgram::this());
+    let node = Node::builder().loaded(config(&folder, &settings)).shim(ShimProgram::this());
     let rig = ApiRig::built(node, folder).await;
     lacks_for_a_command(&rig, json!("nobody-of-that-name"), no_user, "unknown_user").await;
     rig.stop().await;

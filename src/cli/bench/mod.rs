@@ -142,5 +142,5 @@ pub async fn run(arguments: BenchArguments, context: &mut CliContext) -> Command
 
 /// Makes a node one that can be measured.
 pub(super) fn prepare(builder: NodeBuilder) -> NodeBuilder {
-    builder.bench().function(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
+    builder.bench().func(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
 }

@@ -223,7 +223,6 @@ impl ApplyRig {
             ("node.data_dir", folder.path().join("data").display().to_string()),
             ("http.listen", "127.0.0.1:0".to_owned()),
             ("peer.listen", "127.0.0.1:0".to_owned()),
-            ("actions.shell.enabled", "true".to_owned()),
         ];
         let sources = Sources {
             flags: flags.into_iter().map(flag).collect(),
@@ -231,7 +230,7 @@ impl ApplyRig {
             file: None::<PathBuf>,
             read_file: &crate::config::read_file,
         };
-        let node = Node::builder(Config::load(&sources).unwrap()).start().await.unwrap();
+        let node = Node::builder().loaded(Config::load(&sources).unwrap()).start().await.unwrap();
         let server = Url::parse(&format!("http://{}", node.http().unwrap())).unwrap();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(node.run(async move {

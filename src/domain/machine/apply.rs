@@ -151,6 +151,7 @@ impl State {
             Command::NodeJoined(body) => self.node_joined(body, effects),
             Command::FilesRead(body) => self.files_read(&body),
             Command::Declare(body) => self.declare(cx, *body, effects),
+            Command::NodeFunctions(body) => self.node_functions(cx, body, effects),
         })
     }
 }

@@ -167,6 +167,8 @@ pub enum Command {
     FilesRead(FilesRead),
     /// Makes a task or a calendar what files say.
     Declare(Box<Declare>),
+    /// A running node tells which functions it has now.
+    NodeFunctions(NodeFunctions),
 }
 
 /// Names the cluster.
@@ -351,6 +353,17 @@ pub struct NodeJoin {
     pub http: String,
 }
 
+/// The functions that a node has since its program registered more of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFunctions {
+    /// This member.
+    pub node: NodeId,
+    /// Its registration: a former process says nothing about this one.
+    pub session: SessionId,
+    /// All of them, in order.
+    pub functions: Vec<String>,
+}
+
 /// A node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfNode {
@@ -473,6 +486,7 @@ kinds! {
     36 SetStrategy,
     37 NodeJoin, 38 NodeJoined,
     39 Declare, 40 FilesRead,
+    41 NodeFunctions,
 }
 
 impl Command {

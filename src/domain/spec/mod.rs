@@ -53,7 +53,9 @@ pub use self::write::write;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
 use crate::domain::schedule::Schedule;
-use crate::domain::task::{Strategy, TaskSpec};
+use crate::domain::task::{
+    AfterRun, Backoff, CatchUpPolicy, Delivery, ExecutionMode, Strategy, TaskSpec,
+};
 use crate::domain::time::{Millis, Timestamp};
 
 /// One rule that a body broke.
@@ -117,6 +119,36 @@ pub fn strategy(value: &Value) -> Result<Strategy, BodyProblem> {
 #[must_use]
 pub fn strategy_word(strategy: Strategy) -> &'static str {
     words::word(words::STRATEGIES, &strategy)
+}
+
+/// The word of an execution mode.
+#[must_use]
+pub fn execution_mode_word(mode: ExecutionMode) -> &'static str {
+    words::word(words::EXECUTION_MODES, &mode)
+}
+
+/// The word of a delivery.
+#[must_use]
+pub fn delivery_word(delivery: Delivery) -> &'static str {
+    words::word(words::DELIVERIES, &delivery)
+}
+
+/// The word of what becomes of late ticks.
+#[must_use]
+pub fn catch_up_word(policy: CatchUpPolicy) -> &'static str {
+    words::word(words::CATCH_UP_POLICIES, &policy)
+}
+
+/// The word of how retry delays grow.
+#[must_use]
+pub fn backoff_word(backoff: Backoff) -> &'static str {
+    words::word(words::BACKOFFS, &backoff)
+}
+
+/// The word of what becomes of a task after a run.
+#[must_use]
+pub fn after_run_word(after: AfterRun) -> &'static str {
+    words::word(words::AFTER_RUNS, &after)
 }
 
 /// Reads a task's canonical body, of which these problems are known.

@@ -174,12 +174,18 @@ impl OpenOutput<'_> {
 
 impl Drop for OpenOutput<'_> {
     fn drop(&mut self) {
-        for piece in self.live.ring.lock().rest() {
+        for piece in self.live.ring.lock().close() {
             self.live.keep(piece);
         }
         // After the last piece is handed over, so that no reader falls between the two.
         self.outputs.running.lock().remove(&self.live.key);
         self.live.news.notify_waiters();
+    }
+}
+
+impl std::fmt::Debug for LiveOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LiveOutput").field(&self.key).finish()
     }
 }
 
@@ -193,9 +199,12 @@ pub(super) struct LiveOutput {
 }
 
 impl LiveOutput {
-    /// Adds bytes.
-    pub(super) fn push(&self, bytes: &[u8]) {
+    /// Adds bytes; false: the attempt has ended, and they are dropped.
+    pub(super) fn push(&self, bytes: &[u8]) -> bool {
         let mut ring = self.ring.lock();
+        if ring.closed() {
+            return false;
+        }
         for bytes in bytes.chunks(ring::STEP_BYTES) {
             if let Some(piece) = ring.push(bytes) {
                 self.keep(piece);
@@ -203,6 +212,7 @@ impl LiveOutput {
         }
         drop(ring);
         self.news.notify_waiters();
+        true
     }
 
     /// How much of the output is kept: more need not come.

@@ -32,11 +32,12 @@ pub(super) struct Ring {
     total: u64,
     /// Bytes passed to the keeper, from the beginning.
     handed: u64,
+    closed: bool,
 }
 
 impl Ring {
     pub(super) fn new(limits: OutputLimits) -> Self {
-        Self { bytes: VecDeque::new(), limits, total: 0, handed: 0 }
+        Self { bytes: VecDeque::new(), limits, total: 0, handed: 0, closed: false }
     }
 
     pub(super) fn kept_bytes(&self) -> usize {
@@ -72,8 +73,19 @@ impl Ring {
         Some(FilePiece { at, bytes, cut: false })
     }
 
+    /// Whether nothing more is added.
+    pub(super) const fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Ends the output.
+    pub(super) fn close(&mut self) -> Vec<FilePiece> {
+        self.closed = true;
+        self.rest()
+    }
+
     /// The pieces that are still to be written at the end of the attempt.
-    pub(super) fn rest(&mut self) -> Vec<FilePiece> {
+    fn rest(&mut self) -> Vec<FilePiece> {
         let mut pieces: Vec<FilePiece> = self.waiting().into_iter().collect();
         let at = self.head_max();
         let left_out = self.start().saturating_sub(at);

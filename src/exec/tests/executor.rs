@@ -83,7 +83,8 @@ fn given(address: SocketAddr, path: &str) -> GrantedAttempt {
 fn signing() -> TestExec {
     TestExec::with(|options| {
         let text = format!("[executors]\nsecret = \"{SECRET}\"\n");
-        options.executors = config::Config::from_toml(&text).unwrap().executors;
+        options.executors =
+            config::Config::from_toml(&text, config::CodeSettings::default()).unwrap().executors;
     })
 }
 

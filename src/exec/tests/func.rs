@@ -1,6 +1,9 @@
 //! Functions of the embedding program.
 
+use std::io::Write;
+
 use super::*;
+use crate::exec::{FuncContext, FuncFuture};
 
 fn call(id: &str) -> Action {
     Action::Func { id: id.to_owned() }
@@ -36,6 +39,8 @@ async fn a_function_ends_as_it_says() {
     assert_eq!((outcome.status, outcome.detail.as_str()), (AttemptStatus::Failed, "no luck"));
     let outcome = bench.run(&call("panics"), &attempt()).await;
     assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Failed, false));
+    assert_eq!(outcome.detail, "the function panicked: on purpose");
+    assert_eq!(outcome.tail, outcome.detail.as_bytes());
     let outcome = bench.run(&call("unheard"), &attempt()).await;
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::Failed, None));
     assert!(outcome.detail.contains("`unheard`"));
@@ -61,6 +66,27 @@ async fn a_function_is_asked_to_end_and_then_dropped() {
     running.started().await;
     running.stop.send(Stop::Kill).unwrap();
     assert_eq!(running.ended().await.status, AttemptStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_function_writes_its_output_until_it_ends() {
+    let bench = TestExec::new();
+    let (give, mut given) = tokio::sync::mpsc::unbounded_channel();
+    let writes = move |context: FuncContext| -> FuncFuture {
+        let give = give.clone();
+        Box::pin(async move {
+            context.output().line("one");
+            write!(context.output(), "two").unwrap();
+            give.send(context.output().clone()).unwrap();
+            Ok(" three".to_owned())
+        })
+    };
+    bench.exec.register("writes", Arc::new(writes));
+    let outcome = bench.run(&call("writes"), &attempt()).await;
+    assert_eq!(outcome.tail, b"one\ntwo three");
+    let late = given.recv().await.unwrap();
+    late.line("dropped");
+    assert!(write!(&late, "late").is_err());
 }
 
 #[tokio::test]

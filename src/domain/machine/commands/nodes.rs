@@ -6,7 +6,8 @@ use super::attempts;
 use super::guards;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
-    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler, StrategyChange,
+    Genesis, NodeFunctions, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler,
+    StrategyChange,
 };
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{EventKind, EventObject};
@@ -154,6 +155,22 @@ impl State {
                     return Err(Refusal::AllWeightsZero);
                 }
             }
+            Ok(())
+        })
+    }
+
+    /// Changes the functions that a process told when it registered.
+    pub(in crate::domain::machine) fn node_functions(
+        &mut self,
+        cx: &EntryContext<'_>,
+        body: NodeFunctions,
+        effects: &mut Effects,
+    ) -> Response {
+        self.change_node(cx, body.node, effects, |node| {
+            if node.session != body.session {
+                return Err(Refusal::Session);
+            }
+            node.info.functions = body.functions;
             Ok(())
         })
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::super::Refusal;
 use super::super::command::{
     Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Finish, Genesis,
-    MarkDeleted, Named, NodeIntent, NodeJoin, NodeLiveness, NodePatch, NodeUp, OfExecution,
-    OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
-    StrategyChange, TakeKey, TriggerTask,
+    MarkDeleted, Named, NodeFunctions, NodeIntent, NodeJoin, NodeLiveness, NodePatch, NodeUp,
+    OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler, Settle,
+    SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -257,6 +257,7 @@ pub(super) fn commands() -> Vec<Command> {
             object: DeclaredObject::Task { spec: spec(), hash: 0x52 << 120 },
             if_match: Some(Revision(9)),
         })),
+        Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
     ])
     .chain(of_members())
     .collect()

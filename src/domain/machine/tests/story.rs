@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeJoin, NodeLiveness, NodePatch,
-    OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
+    CleanupAll, Command, MarkDeleted, Named, NodeFunctions, NodeIntent, NodeJoin, NodeLiveness,
+    NodePatch, OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
     SettleSpan, Start, StrategyChange, TriggerTask,
 };
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
@@ -180,9 +180,8 @@ impl MachineStory {
         let of_name = || Named { name: name.clone(), if_match };
         match line.word(0) {
             "genesis" => genesis(),
-            "up" | "working" | "down" | "intent" | "patch" | "remove" | "join" | "joined" => {
-                self.node_command(line)
-            }
+            "up" | "working" | "down" | "intent" | "patch" | "functions" | "remove" | "join"
+            | "joined" => self.node_command(line),
             "add" => put(PutMode::Add, self.spec(line)),
             "force-add" => put(PutMode::Force, self.spec(line)),
             "update" => put(PutMode::Update { if_match }, self.spec(line)),
@@ -267,6 +266,14 @@ impl MachineStory {
                 http: String::new(),
             })),
             "joined" => Command::NodeJoined(OfNode { node }),
+            "functions" => Command::NodeFunctions(NodeFunctions {
+                node,
+                session: match line.option("session") {
+                    Some(text) => SessionId(ScriptLine::number(text)),
+                    None => *self.sessions.get(name).expect("a node that was up"),
+                },
+                functions: line.word(2).split(',').map(str::to_owned).collect(),
+            }),
             "patch" => Command::NodePatch(NodePatch {
                 node,
                 weight: line.option("weight").map(own_or_number),

@@ -20,11 +20,9 @@ use super::words::{
 };
 use crate::domain::task::TaskSpec;
 
-pub use self::action::ActionBody;
+pub use self::action::{ActionBody, ExecutorBody, FuncBody, HttpBody, ShellBody};
 pub use self::calendar::CalendarBody;
-pub use self::schedule::ScheduleBody;
-#[cfg(feature = "cli")]
-pub use self::schedule::{DailyBody, RuleBody};
+pub use self::schedule::{DailyBody, DstBody, RuleBody, ScheduleBody};
 
 /// One of a few words.
 pub type Word = Cow<'static, str>;
