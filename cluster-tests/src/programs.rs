@@ -26,12 +26,12 @@ pub fn witness_program() -> TestResult<PathBuf> {
     find("witness-under-test")
 }
 
-/// The executor in Rust among the examples.
+/// A program among the examples.
 ///
 /// # Errors
 /// It was not built.
-pub fn example_program() -> TestResult<PathBuf> {
-    find("executor-example-under-test")
+pub fn example_program(name: &str) -> TestResult<PathBuf> {
+    find(&format!("{name}-example-under-test"))
 }
 
 /// Cargo puts a package's binaries beside each other, and its tests one folder below.

@@ -26,6 +26,7 @@ mod t55_files;
 mod t60_cli;
 mod t61_readme;
 mod t62_curl_lines;
+mod t63_examples;
 mod t65_first_day;
 mod t70_metrics;
 mod t71_log;

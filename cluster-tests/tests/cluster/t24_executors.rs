@@ -64,7 +64,7 @@ async fn the_example_in_rust_is_an_executor() -> TestResult<()> {
     let api = cluster.api(1);
     let arguments = [api.base().to_owned(), free_address()?.to_string()];
     let log = cluster.folder().join("example.log");
-    let example = ExecutorProcess::start(&example_program()?, arguments, log)?;
+    let example = ExecutorProcess::start(&example_program("executor")?, arguments, log)?;
     takes_part(&api, "rust").await.map_err(|error| format!("{error}\n{}", example.said()))?;
     until("the example to stop the work", async || {
         let said = example.said();

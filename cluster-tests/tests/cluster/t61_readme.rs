@@ -23,8 +23,12 @@ fn blocks() -> TestResult<Vec<Vec<&'static str>>> {
     let mut blocks = Vec::new();
     let mut open = None;
     let mut table = Vec::new();
+    // Blocks of a language are not typed.
+    let mut language = false;
     for line in README.lines() {
         match &mut open {
+            None if language => language = line != "```",
+            None if line.len() > 3 && line.starts_with("```") => language = true,
             None if line == "```" => open = Some(Vec::new()),
             Some(_) if line == "```" => blocks.extend(open.take()),
             Some(block) => block.push(line),
