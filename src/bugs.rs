@@ -31,7 +31,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 54] = [
+pub const ALL: [(&str, &str); 56] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -83,6 +83,7 @@ pub const ALL: [(&str, &str); 54] = [
     ("act-on-answer", "what a proposal's answer grants is started, not what is applied"),
     ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),
     ("replay-starts-work", "grants that a new process applies are started whosever they are"),
+    ("strategy-ignored", "a node assigns tasks by the strategy that a cluster begins with"),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
     (
         "place-held-by-unknown",
@@ -91,6 +92,7 @@ pub const ALL: [(&str, &str); 54] = [
     ("slots-not-reserved", "only what runs counts against the slots, not what was asked for"),
     ("ended-by-execution", "an attempt that ends takes the one that follows it out of the table"),
     ("stop-in-gap-lost", "a stop that came with a snapshot reaches no running attempt"),
+    ("late-grant-begun", "a grant that is told late is begun though another one was asked for"),
     ("change-slept-over", "a change that comes while an actor falls asleep is not looked at"),
 ];
 

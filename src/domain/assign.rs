@@ -175,6 +175,13 @@ impl Members {
         self.eligible.iter()
     }
 
+    /// The same nodes under another strategy.
+    #[cfg(feature = "seeded-bugs")]
+    #[must_use]
+    pub fn under(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
+    }
+
     /// Whether these members give every task to the node to which the others give it. It is true
     /// only if all that strategies look at is the same.
     #[must_use]

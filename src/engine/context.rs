@@ -254,6 +254,12 @@ impl EngineContext {
             let own = state.node(NodeId(self.consensus.id()));
             (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.slots()))
         };
+        #[cfg(feature = "seeded-bugs")]
+        let members = if bug!("strategy-ignored") && NodeId(self.consensus.id()).configured() == 2 {
+            members.under(crate::domain::task::Strategy::default())
+        } else {
+            members
+        };
         let after = Arc::new(members);
         let before = std::mem::replace(&mut *self.members.write(), Arc::clone(&after));
         self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));

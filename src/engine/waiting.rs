@@ -131,7 +131,8 @@ impl WaitingList {
 
     /// Whether a grant is not begun any more.
     pub fn gave_up(&self, task: TaskKey, execution: ExecutionId, fence: Fence) -> bool {
-        self.granted.get(&(task, execution)).is_some_and(|newest| *newest >= Some(fence))
+        let newest = self.granted.get(&(task, execution));
+        newest.is_some_and(|newest| *newest >= Some(fence)) && !bug!("late-grant-begun")
     }
 
     /// Records that an execution is no longer granted to this session. It may wait again.

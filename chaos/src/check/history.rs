@@ -65,6 +65,8 @@ pub enum FaultKind {
     Stopped,
     /// The leader stopped communicating while there was no other fault.
     SilentLeader,
+    /// An engine got the events of its state late.
+    EngineBehind,
     /// A member took a checkpoint while it installed a snapshot.
     SnapshotMeanwhile,
     /// An executor was cut off, or crashed.
@@ -79,7 +81,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All classes.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -106,6 +108,7 @@ impl FaultKind {
         Self::Stopped,
         Self::SilentLeader,
         Self::SnapshotMeanwhile,
+        Self::EngineBehind,
         Self::ExecutorDown,
         Self::ExecutorSilent,
         Self::CallbackTwice,
@@ -263,6 +266,13 @@ pub enum HistoryEvent {
     },
     /// The leader stopped communicating while there was no other fault.
     LeaderSilent,
+    /// The engine of a process gets no events of its state from now on, or it has got them all.
+    EngineBehind {
+        /// The process.
+        process: u64,
+        /// Whether it gets none.
+        held: bool,
+    },
     /// A fault was injected.
     Trouble(String),
     /// All faults ended.

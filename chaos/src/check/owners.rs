@@ -1,9 +1,10 @@
 //! Ownership: no task is without an owner while an eligible node works, and no task has two owners
 //! at the same index. All final replicas determine the same owner for each task, and it is a
 //! working node. No process continues to propose claims of a task that it does not own according to
-//! its applied state. One proposal may have been pending when it applied that state.
+//! its applied state. One proposal may have been pending when it applied that state. Claims of a
+//! process whose engine is behind that state are not judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::assign::Members;
 use punctual::domain::machine::record::Liveness;
@@ -19,8 +20,20 @@ const TURN_US: u64 = 500_000;
 /// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut others: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    let mut behind = BTreeSet::new();
     for record in &run.records {
+        match record.event {
+            HistoryEvent::EngineBehind { process, held: true } => drop(behind.insert(process)),
+            HistoryEvent::EngineBehind { process, held: false } => {
+                behind.remove(&process);
+                others.retain(|(other, _), _| *other != process);
+            }
+            _ => {}
+        }
         let HistoryEvent::Claiming { process, task, owned, .. } = record.event else { continue };
+        if behind.contains(&process) {
+            continue;
+        }
         findings.judge(OWNERS, 1);
         if owned {
             others.remove(&(process, task));

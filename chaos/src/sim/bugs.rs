@@ -26,9 +26,10 @@ pub struct BugsArguments {
 }
 
 /// Bugs that are only or most quickly detected with one focus. The others are searched with all.
-const FOCUS: [(&str, Focus); 4] = [
+const FOCUS: [(&str, Focus); 5] = [
     ("change-slept-over", Focus::Calm),
     ("checkpoint-into-other-store", Focus::Snapshots),
+    ("late-grant-begun", Focus::SlowEngines),
     ("place-held-by-unknown", Focus::SilentLeaders),
     ("stop-in-gap-lost", Focus::Snapshots),
 ];

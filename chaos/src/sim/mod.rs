@@ -3,6 +3,7 @@
 //! from one seed. The same seed gives the same run, including the hash of all events.
 
 mod actions;
+mod backlog;
 #[cfg(feature = "seeded-bugs")]
 pub mod bugs;
 mod clients;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::backlog;
 use super::plan::Focus;
 use super::random::SeededRandom;
 use super::silence;
@@ -16,7 +17,7 @@ use crate::check::history::{FaultKind, HistoryEvent};
 const LENGTH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(20));
 
 /// The kinds of faults. The number of entries is the weight.
-const KINDS: [FaultKind; 26] = [
+const KINDS: [FaultKind; 27] = [
     FaultKind::Cut,
     FaultKind::Cut,
     FaultKind::Cut,
@@ -43,6 +44,7 @@ const KINDS: [FaultKind; 26] = [
     FaultKind::ClockDrift,
     FaultKind::Echo,
     FaultKind::Echo,
+    FaultKind::EngineBehind,
 ];
 
 /// Injects faults until stopped.
@@ -50,6 +52,7 @@ pub async fn run(world: Arc<SimWorld>) {
     match world.common.plan.focus {
         Focus::Calm => {}
         Focus::SilentLeaders => silence::leaders(world).await,
+        Focus::SlowEngines => backlog::engines(world).await,
         Focus::Snapshots => {
             tokio::join!(silence::snapshots(Arc::clone(&world)), anything(world));
         }
@@ -119,6 +122,7 @@ async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) 
             sleep(length).await;
             alive.process.resume();
         }
+        FaultKind::EngineBehind => backlog::hold(&world, index, length, &mut random).await,
         FaultKind::Echo => super::echo::again(&world, index, &mut random),
         FaultKind::Wipe => wipe(&world, index, length).await,
         _ => machine(&world, kind, index, length, random).await,
@@ -266,6 +270,7 @@ pub async fn heal(world: &Arc<SimWorld>) {
         if let Some(alive) = world.alive(index) {
             alive.process.resume();
             alive.process.slow_background(Duration::ZERO);
+            backlog::release(world, index, &alive);
         }
         world.show_disk(index);
         world.start(index);

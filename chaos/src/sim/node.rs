@@ -21,6 +21,7 @@ use punctual::transport::{Fabric, RandomSource};
 use tokio::sync::{mpsc, watch};
 
 use super::actions::{self, ActionContext};
+use super::backlog::EventValve;
 use super::clocks::Clocks;
 use super::disk::MachineDisk;
 use super::executors::SimExecutors;
@@ -73,6 +74,8 @@ pub struct Alive {
     pub context: Arc<Context>,
     /// The attempts that it carries out.
     pub running: actions::RunningAttempts,
+    /// What the events of its state pass on their way to its engine.
+    pub events: EventValve,
 }
 
 /// Hands what a process applies to the judges.
@@ -215,8 +218,9 @@ impl SimMachine {
         history.note(Some(index), HistoryEvent::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
         let engine = engine_settings(&common.plan, index, &exec, self.formats.level);
-        let rest =
-            ProcessParts { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
+        let events = EventValve::default();
+        let (context_of, valve) = (Arc::clone(&context), events.clone());
+        let rest = ProcessParts { context: context_of, exec, clock, metrics, engine, boot, valve };
         let ends = common.ends.clone();
         process.spawn(async move {
             let why = rest.run(parts).await;
@@ -224,7 +228,7 @@ impl SimMachine {
             let _over = ends.send((index, number, why));
         });
         let router = api::router(Arc::clone(&context));
-        self.alive = Some(Alive { number, process, router, context, running });
+        self.alive = Some(Alive { number, process, router, context, running, events });
     }
 }
 
@@ -245,6 +249,7 @@ struct ProcessParts {
     metrics: Metrics,
     engine: EngineSettings,
     boot: u128,
+    valve: EventValve,
 }
 
 impl ProcessParts {
@@ -255,10 +260,11 @@ impl ProcessParts {
             Err(error) => return format!("it did not start: {error}"),
         };
         let mut ended = consensus.fatal();
+        let (passed, engine_events) = mpsc::unbounded_channel();
         let engine = Engine::start(EngineParts {
             settings: self.engine,
             consensus: consensus.clone(),
-            events,
+            events: engine_events,
             clock: self.clock,
             exec: self.exec,
             metrics: self.metrics,
@@ -279,6 +285,7 @@ impl ProcessParts {
                 why.unwrap_or_else(|| "consensus ended".to_owned())
             }
             why = engine.failure() => why,
+            () = self.valve.pass(events, passed) => "the events ended".to_owned(),
         }
     }
 }

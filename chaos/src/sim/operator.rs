@@ -1,4 +1,5 @@
-//! Simulates an operator who occasionally stops and restarts the scheduler.
+//! Simulates an operator who occasionally stops and restarts the scheduler, and changes how tasks are
+//! assigned to nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,38 @@ const TRIES: usize = 60;
 /// After this time, an unanswered stop can no longer be applied.
 const LATE: Duration = Duration::from_secs(12);
 
+/// The strategies of assignment.
+const STRATEGIES: [&str; 4] = ["consistent", "hash_sharding", "hash_slot", "weighted"];
+
 /// Runs until the switch is true. Leaves the scheduler started.
 pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let random = SeededRandom::of(world.common.plan.seed, "operator");
+    tokio::spawn(assign(Arc::clone(world), stop.clone()));
     tokio::spawn(work(Arc::clone(world), random, stop))
+}
+
+/// Changes the strategy of assignment until the switch is true.
+async fn assign(world: Arc<SimWorld>, mut stop: watch::Receiver<bool>) {
+    let mut random = SeededRandom::of(world.common.plan.seed, "strategies");
+    loop {
+        let rest = random.log_time(Duration::from_secs(2), Duration::from_secs(40));
+        let first = random.index(world.common.plan.nodes);
+        let strategy = random.pick(&STRATEGIES).copied().unwrap_or_default();
+        if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
+            return;
+        }
+        let body = serde_json::json!({ "strategy": strategy }).to_string();
+        let request = move || {
+            let request = Request::put("/api/v1/scheduler/strategy");
+            request.header("content-type", "application/json").body(Body::from(body.clone())).ok()
+        };
+        ask(&world, request, first, 1).await;
+    }
+}
+
+/// A request without a body.
+fn post(path: &'static str) -> impl Fn() -> Option<Request<Body>> {
+    move || Request::post(path).body(Body::empty()).ok()
 }
 
 async fn work(world: Arc<SimWorld>, mut random: SeededRandom, mut stop: watch::Receiver<bool>) {
@@ -33,25 +62,29 @@ async fn work(world: Arc<SimWorld>, mut random: SeededRandom, mut stop: watch::R
         let first = random.index(world.common.plan.nodes);
         if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
             sleep(LATE).await;
-            ask(&world, "/api/v1/scheduler/start", first, TRIES).await;
+            ask(&world, post("/api/v1/scheduler/start"), first, TRIES).await;
             return;
         }
-        if ask(&world, "/api/v1/scheduler/stop", first, 1).await {
+        if ask(&world, post("/api/v1/scheduler/stop"), first, 1).await {
             world.history().fault(FaultKind::Stopped);
             sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
         }
         // An unanswered request may have been applied.
-        ask(&world, "/api/v1/scheduler/start", first, TRIES).await;
+        ask(&world, post("/api/v1/scheduler/start"), first, TRIES).await;
     }
 }
 
 /// Asks one node after another. Returns true when one has applied the request.
-async fn ask(world: &SimWorld, path: &str, first: usize, tries: usize) -> bool {
+async fn ask(
+    world: &SimWorld,
+    request: impl Fn() -> Option<Request<Body>>,
+    first: usize,
+    tries: usize,
+) -> bool {
     for number in 0..tries {
         let index = (first + number) % world.common.plan.nodes;
         if let Some(alive) = world.alive(index) {
-            let request = Request::post(path).body(Body::empty());
-            let Ok(request) = request else { return false };
+            let Some(request) = request() else { return false };
             let answering = alive.process.spawn(alive.router.clone().oneshot(request));
             if let Ok(Ok(Ok(response))) = timeout(PATIENCE, answering).await
                 && response.status().is_success()

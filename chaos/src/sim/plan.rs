@@ -18,6 +18,8 @@ pub enum Focus {
     /// Random faults of all kinds, and snapshots installed during checkpoints and on members that
     /// missed the end of their executions.
     Snapshots,
+    /// Repeatedly, the engine of a node is behind what the node has applied. No other faults.
+    SlowEngines,
 }
 
 impl Focus {
@@ -33,6 +35,7 @@ impl Focus {
             Self::Calm => "calm",
             Self::SilentLeaders => "silent-leaders",
             Self::Snapshots => "snapshots",
+            Self::SlowEngines => "slow-engines",
         }
     }
 }
@@ -97,7 +100,8 @@ impl RunPlan {
         let retained = if random.chance(500) { random.range(100, 400) } else { 4_000 };
         let mut aim = SeededRandom::of(seed, "focus");
         let drawn = match (calm, aim.below(100)) {
-            (true, 0..40) => Focus::Calm,
+            (true, 0..35) => Focus::Calm,
+            (true, 35..55) => Focus::SlowEngines,
             (true, _) => Focus::SilentLeaders,
             (false, 0..25) => Focus::Snapshots,
             (false, _) => Focus::General,
