@@ -210,10 +210,13 @@ impl Members {
     /// owner, and each further one would own it if those before it were away.
     #[must_use]
     pub fn ranking(&self, task: &Task) -> Vec<NodeId> {
-        let Some(spec) = task.spec() else { return Vec::new() };
+        task.spec().map(|spec| self.ranking_of(spec, task.key.slot())).unwrap_or_default()
+    }
+
+    fn ranking_of(&self, spec: &TaskSpec, number: usize) -> Vec<NodeId> {
         let mut left = self.suited(spec);
         let mut ranking = Vec::new();
-        while let Some(next) = self.choose(spec, task.key.slot(), &left) {
+        while let Some(next) = self.choose(spec, number, &left) {
             left.retain(|node| node.id != next);
             ranking.push(next);
         }

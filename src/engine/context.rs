@@ -277,7 +277,7 @@ impl EngineContext {
         self.clock.boot().since(BootInstant(self.acknowledged.load(Ordering::Relaxed)))
     }
 
-    /// The same by the applied state alone, for those who check this node.
+    /// Whether this node owns a task by the applied state alone, for those who check this node.
     pub fn owns_by_state(&self, task: &Task) -> bool {
         let members = Members::of(&self.consensus.replica().read());
         let owner = members.owner(task);

@@ -127,6 +127,14 @@ async fn what_would_move_is_told_and_nothing_changes() {
     let lighter = told("?join=n2&weight=n2%3D0").await;
     assert_eq!(lighter["moved"], 0, "{lighter}");
 
+    refuse_what_cannot_be_supposed(&rig).await;
+    assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(told("").await["nodes"], now["nodes"], "nothing changed");
+    rig.stop().await;
+}
+
+async fn refuse_what_cannot_be_supposed(rig: &ApiRig) {
+    let asked = async |query: &str| rig.get(&format!("/cluster/what-if{query}")).await;
     for (query, parameter, message) in [
         ("?leave=n9", "?leave", "`n9` is none of the nodes n1"),
         ("?leave=n1&drain=n1", "?drain", "`n1` is none of the nodes"),
@@ -144,7 +152,4 @@ async fn what_would_move_is_told_and_nothing_changes() {
     }
     asked("?weight=n1%3D0").await.refused(422, "all_weights_0");
     asked("?without=n1").await.refused(422, "unknown_parameter");
-    assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
-    assert_eq!(told("").await["nodes"], now["nodes"], "nothing changed");
-    rig.stop().await;
 }

@@ -119,6 +119,64 @@ pub(super) const BUILT: [Strategy; 5] = [
     Strategy::RoundRobin,
 ];
 
+#[test]
+fn the_ranking_says_who_would_own_a_task_if_those_before_were_away() {
+    let nodes = cluster(&[1, 2, 3, 0, 10]).into_iter().map(Arc::new);
+    let nodes: Vec<Arc<NodeRecord>> = nodes.collect();
+    for strategy in BUILT {
+        let among = |nodes: &[Arc<NodeRecord>]| {
+            Members::among(nodes.iter(), DeclaredTasks::default(), strategy)
+        };
+        for (number, name) in names(50).enumerate() {
+            let mut spec = shell(None);
+            spec.name = name;
+            let mut left = nodes.clone();
+            let ranking = among(&left).ranking_of(&spec, number);
+            assert_eq!(ranking.len(), 4, "weight 0 owns nothing: {strategy:?}");
+            for next in ranking {
+                assert_eq!(among(&left).owner_of(&spec, number), Some(next), "{strategy:?}");
+                left.retain(|node| node.id != next);
+            }
+            assert_eq!(among(&left).owner_of(&spec, number), None, "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn members_differ_in_what_assignment_looks_at() {
+    let nodes = [node(1), node(2)];
+    let among = |nodes: &[NodeRecord]| {
+        let nodes: Vec<Arc<NodeRecord>> = nodes.iter().cloned().map(Arc::new).collect();
+        Members::among(nodes.iter(), DeclaredTasks::default(), Strategy::Consistent)
+    };
+    let now = among(&nodes);
+    let after = |change: fn(&mut NodeRecord)| {
+        let mut nodes = nodes.clone();
+        change(&mut nodes[1]);
+        now.give_as(&among(&nodes))
+    };
+    let unseen: [fn(&mut NodeRecord); 4] = [
+        |node| node.overrides.slots = Some(7),
+        |node| node.info.pid += 1,
+        |node| node.session.0 += 1,
+        |node| node.overrides.weight = Some(node.info.weight),
+    ];
+    assert!(unseen.into_iter().all(after));
+    let seen: [fn(&mut NodeRecord); 8] = [
+        |node| node.overrides.weight = Some(7),
+        |node| drop(node.overrides.labels.insert("zone".to_owned(), "a".to_owned())),
+        |node| node.info.functions.push("f".to_owned()),
+        |node| node.info.shell = !node.info.shell,
+        |node| node.info.users = Some(Vec::new()),
+        |node| node.info.hostname.push('x'),
+        |node| node.liveness = Liveness::Down,
+        |node| node.intent = Intent::Draining,
+    ];
+    assert!(!seen.into_iter().any(after));
+    let other = Members { strategy: Strategy::HashSlot, ..now.clone() };
+    assert!(!now.give_as(&other));
+}
+
 /// Nodes with these weights, numbered from 1.
 pub(super) fn cluster(weights: &[u32]) -> Vec<NodeRecord> {
     let nodes = (1..).zip(weights).map(|(number, weight)| {
