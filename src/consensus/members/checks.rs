@@ -133,7 +133,11 @@ fn may_leave(core: &RaftCore, member: u16) -> Checked {
     let members = logged.nodes().map(|(id, _)| NodeId(*id)).filter(of_member).max();
     let joining = state.joining().map(|joining| joining.node).filter(of_member);
     let recorded = state.nodes().map(|node| node.id).filter(of_member).max();
-    let node = members.max(joining).max(recorded).ok_or(MemberError::NotListed(member))?;
+    // The same request again, after it was carried out.
+    let last_gone = Some(state.last_gone(u64::from(member))).filter(|join| *join > 0);
+    let last_gone = last_gone.map(|join| NodeId((u64::from(member) << 16) | join));
+    let node = members.max(joining).max(recorded).or(last_gone);
+    let node = node.ok_or(MemberError::NotListed(member))?;
     let record = state.node(node);
     if state.is_gone(node) || record.is_some_and(|record| record.intent == Intent::Removing) {
         return Ok(ChangeAllowed { node, command: None });

@@ -75,10 +75,10 @@ fn words(step: &MembershipStep) -> String {
         nodes.iter().map(|node| format!("n{}", config_id(*node))).collect::<Vec<_>>().join(", ")
     };
     match step {
-        MembershipStep::SetVoters(voters) => format!("the vote of {}", names(voters)),
+        MembershipStep::SetVoters(voters) => format!("the votes of {}", names(voters)),
         MembershipStep::HandOver => "the transfer of the lead, since this node leaves".to_owned(),
         MembershipStep::Forget(nodes) => {
-            format!("the removal of what {} was before", names(nodes))
+            format!("the removal of what is left of {}", names(nodes))
         }
         MembershipStep::SetAddress(node, member) => {
             format!("n{} at {}", config_id(*node), member.peer)

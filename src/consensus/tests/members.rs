@@ -305,6 +305,7 @@ async fn a_node_is_added_from_any_node_and_the_leader_is_removed() {
     until(|| nodes[0].consensus.status().members.len() == 3).await;
     let (last, _) = submit(&nodes[0], add("with three")).await;
     same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    assert_eq!(changed(&nodes[0], remove(4)).await, Ok(new), "the same request again");
     // It cannot come back with its data, and its registration is refused.
     let back = begin(settings(&addresses, 4, 1_000), &disk).await;
     let why = end(&back).await;
