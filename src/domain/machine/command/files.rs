@@ -44,6 +44,7 @@ pub struct Declare {
 }
 
 /// What a set says of a name.
+#[allow(clippy::large_enum_variant, reason = "one is read at a time, and none is kept")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeclaredObject {
     /// The task is this.
