@@ -374,13 +374,13 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::MemberNotFound, Code::NoOtherVoter, Code::TransferFailed]),
     route(Verb::Post, "/api/v1/cluster/members", "addMember", "Adds a node that waits with an empty data folder.", || post(members::add))
         .role(AccessRole::Admin).takes(of::<MemberAddRequest>).gives(&[(200, json(of::<MemberJoined>))])
-        .refuses(&[Code::MissingField, Code::InvalidValue, Code::OutOfRange, Code::MemberExists, Code::MemberNotEmpty, Code::MembersChanging, Code::NeedsUpgrade, Code::NodeUnreachable]),
+        .refuses(&[Code::MissingField, Code::InvalidValue, Code::OutOfRange, Code::MemberExists, Code::MemberNotEmpty, Code::MembersChanging, Code::NodeRemoved, Code::NeedsUpgrade, Code::NodeUnreachable]),
     route(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", "Removes a member when its executions have ended.", || delete(members::remove))
         .role(AccessRole::Admin).gives(&[(200, json(of::<MemberRemoved>))])
         .refuses(&[Code::MemberNotFound, Code::NodeNotFound, Code::NodeLeaving, Code::LastVoter, Code::QuorumAtRisk, Code::MembersChanging]),
     route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(members::replace))
         .role(AccessRole::Admin).gives(&[(200, json(of::<MemberJoined>))])
-        .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::MembersChanging, Code::NeedsUpgrade, Code::NodeUnreachable]),
+        .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::MembersChanging, Code::NodeRemoved, Code::NeedsUpgrade, Code::NodeUnreachable]),
     route(Verb::Get, "/api/v1/cluster/what-if", "whatIf", "Which tasks would have another owner if nodes or the strategy changed. Nothing changes.", || get(what_if::what_if))
         .query(&[WHAT_IF, PAGING]).gives(&[(200, json(of::<WhatIfView>))]).refuses(&[Code::AllWeights0]),
     route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))

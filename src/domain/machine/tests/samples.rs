@@ -249,17 +249,17 @@ pub(super) fn commands() -> Vec<Command> {
     ]
     .into_iter()
     .chain(executors::commands(grant, session))
+    .chain([Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot })])
+    .chain(of_members())
     .chain([
-        Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot }),
-        Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
         Command::Declare(Box::new(Declare {
             set: Revision(12),
             object: DeclaredObject::Task { spec: spec(), hash: 0x52 << 120 },
             if_match: Some(Revision(9)),
         })),
+        Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
         Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
     ])
-    .chain(of_members())
     .collect()
 }
 
