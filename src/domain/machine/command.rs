@@ -4,13 +4,13 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 use super::store::codec::{CONFIG, append};
-use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
+use super::task::record::{Reason, Report, Trigger, Verdict};
 use super::versions::{self, LEVEL};
 pub use executors::{
     ExecutorLiveness, FailPending, OfExecutor, PutExecutor, SetExecutorStatus, StartOn,

@@ -249,9 +249,18 @@ pub(super) fn commands() -> Vec<Command> {
     ]
     .into_iter()
     .chain(executors::commands(grant, session))
-    .chain([Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot })])
-    .chain(of_members())
-    .chain([
+    .chain(newer_commands(node, session))
+    .collect()
+}
+
+/// Those of the kinds from 36 on.
+fn newer_commands(node: NodeId, session: SessionId) -> [Command; 6] {
+    let joining = NodeId::new(4, 1);
+    let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
+    [
+        Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot }),
+        Command::NodeJoin(Box::new(NodeJoin { node: joining, peer, http })),
+        Command::NodeJoined(OfNode { node: joining }),
         Command::Declare(Box::new(Declare {
             set: Revision(12),
             object: DeclaredObject::Task { spec: spec(), hash: 0x52 << 120 },
@@ -259,16 +268,6 @@ pub(super) fn commands() -> Vec<Command> {
         })),
         Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
         Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
-    ])
-    .collect()
-}
-
-fn of_members() -> [Command; 2] {
-    let node = NodeId::new(4, 1);
-    let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
-    [
-        Command::NodeJoin(Box::new(NodeJoin { node, peer, http })),
-        Command::NodeJoined(OfNode { node }),
     ]
 }
 
