@@ -181,7 +181,7 @@ async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     context.out.one(&reply.body, |_clock| {
         let number = member.parse::<u16>().is_ok();
         let name = if number { format!("member {member}") } else { member.to_owned() };
-        format!("{name} readmitted; it copies the data now")
+        format!("{name} readmitted; it has all data and a vote")
     })?;
     Ok(Exit::Ok)
 }

@@ -1,11 +1,18 @@
 //! Operations that change the members of the cluster.
 
+use std::time::Duration;
+
 use super::cluster::member;
 use super::{Caller, OpAnswer, OpError};
 use crate::consensus::{MemberChange, MemberError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::dto::{MemberJoined, MemberRemoved};
+
+/// Time for a node with a vote to register.
+const REGISTRATION_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks at the state.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Adds a node that waits with an empty data folder. `peer` and `http` are its addresses.
 ///
@@ -58,7 +65,22 @@ async fn change(caller: &Caller, change: &MemberChange) -> Result<NodeId, OpErro
         caller.submit(command).await?;
     }
     consensus.members_changed(change, allowed.node).await.map_err(refused)?;
+    let registered = tokio::time::timeout(REGISTRATION_LIMIT, registered(caller, allowed.node));
+    registered.await.unwrap_or_else(|_late| {
+        let why = "it has a vote and has not registered yet".to_owned();
+        Err(refusal(caller, &MemberError::Unfinished(change.member(), why)))
+    })?;
     Ok(allowed.node)
+}
+
+/// Waits until the state says that no change of this node is under way: a node that joined is
+/// registered, so that the next change can begin.
+async fn registered(caller: &Caller, node: NodeId) -> Result<(), OpError> {
+    let consensus = &caller.context.running()?.consensus;
+    while consensus.replica().read().joining().is_some_and(|joining| joining.node == node) {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 fn refusal(caller: &Caller, error: &MemberError) -> OpError {

@@ -38,7 +38,11 @@ pub(super) async fn check(core: &RaftCore, change: &MemberChange) -> Checked {
         MemberChange::Replace(_) => {
             let listed = core.members.borrow().get(member).cloned();
             let listed = listed.ok_or(MemberError::NotListed(member))?;
-            may_join(core, member, listed.peer, listed.http).await
+            let allowed = may_join(core, member, listed.peer, listed.http).await?;
+            let voters = core.members.borrow().voters();
+            // Its change has ended but for its registration: it has its data again.
+            let done = allowed.command.is_none() && voters.contains(&allowed.node.0);
+            if done { Err(MemberError::NotEmpty(member)) } else { Ok(allowed) }
         }
         MemberChange::Add { peer, http, .. } => {
             let joins = core.replica.read().joining().is_some_and(|node| is(member, node));
