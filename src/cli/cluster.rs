@@ -46,18 +46,18 @@ pub enum ClusterCommand {
 /// Commands for the members.
 #[derive(Debug, Subcommand)]
 pub enum MembersCommand {
-    /// Add a node that was started with an empty data folder
+    /// Add a node that was started with an empty data folder; it prints this command with its addresses
     Add {
         /// Its node.id, such as 4
         id: u16,
         /// Host and port of its peer listener, as the other nodes reach it
         #[arg(long, value_name = "HOST:PORT")]
         peer: String,
-        /// Base URL of its API
+        /// Base URL of its API, such as http://10.0.0.4:8080
         #[arg(long, value_name = "URL")]
         http: Option<String>,
     },
-    /// Remove a member: its tasks go to other nodes, its executions end, then its vote is gone
+    /// Remove a member: its tasks move at once, what runs there may finish, then its process ends
     Remove {
         /// The member's name or id, such as n4
         member: String,

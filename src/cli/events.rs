@@ -13,7 +13,7 @@ use crate::dto::EventView;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Each line has the id of its event: `--after ID` goes on behind it, on any \
-    node. A node keeps the newest 100,000 events since it started. Where some are no longer kept, \
+    node. A node keeps the newest 100,000 events since it started or loaded a snapshot. Where some are no longer kept, \
     a line on stderr says so."
 )]
 pub struct EventsArgs {

@@ -115,7 +115,7 @@ pub enum CliCommand {
     Retry(execution::ExecutionsArgs),
     /// List failed executions, with no retry left, that were not dismissed
     Failed(execution::FailedArgs),
-    /// Show what changed in the cluster, or what changes
+    /// List the newest changes in the cluster; with --follow also those to come
     Events(events::EventsArgs),
     /// Commands about tasks, the same as the daily ones
     #[command(subcommand)]
@@ -131,7 +131,7 @@ pub enum CliCommand {
     /// Commands about the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Turn scheduling on or off in the whole cluster
+    /// Turn scheduling on or off, or choose how tasks are given to nodes
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
     /// Commands about calendars, whose times schedules exclude

@@ -24,7 +24,7 @@ pub enum NodeCommand {
     List(NodeListArgs),
     /// Show nodes
     Show(NodesArgs),
-    /// Make nodes release their tasks to the other nodes
+    /// Give the tasks of nodes to others until `node undrain`; what runs there goes on
     Drain(NodesArgs),
     /// Let drained nodes take tasks again
     Undrain(NodesArgs),

@@ -13,19 +13,19 @@ use crate::dto::{MovedTaskView, ShareView, WhatIfView};
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 1: tasks that have an owner would have none.")]
 pub struct WhatIfArgs {
-    /// A node that goes; may be repeated, as all that follow
+    /// Suppose that this node is gone (this and the next three may be repeated)
     #[arg(long, value_name = "NODE")]
     leave: Vec<String>,
-    /// A node that comes: a new one, or one that may own nothing now
+    /// Suppose a new node, or that one that owns nothing takes tasks, such as n4:2:zone=a
     #[arg(long, value_name = "NODE[:WEIGHT][:KEY=VALUE]")]
     join: Vec<String>,
-    /// A node that is drained
+    /// Suppose that this node is drained
     #[arg(long, value_name = "NODE")]
     drain: Vec<String>,
-    /// Another weight of a node
+    /// Suppose another weight of a node, such as n3=4
     #[arg(long, value_name = "NODE=WEIGHT")]
     weight: Vec<String>,
-    /// Another strategy, of the tasks that name none
+    /// Suppose another strategy of the cluster
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
     /// Number of moving tasks that are listed

@@ -71,7 +71,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("node", "labels", "{}",
         "For the selectors of tasks, such as { zone = \"eu-1\" }; node and host are automatic."),
     key("http", "enabled", "true",
-        "Whether the API and the page are served."),
+        "Whether the API is served."),
     key("http", "listen", r#""127.0.0.1:8080""#,
         "IP address and port. Not loopback: needs insecure = true."),
     key("http", "insecure", "false",

@@ -158,7 +158,7 @@ impl Contacts {
         let extra = listed.difference(&cluster).map(|id| {
             format!(
                 "cluster.member lists member {id}, which the cluster does not have: take it off the \
-                 list, or add it with `punctual cluster members add {id}`"
+                 list, or start it with an empty data folder and type the command that it prints"
             )
         });
         warnings.extend(missing.chain(extra));

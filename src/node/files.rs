@@ -197,5 +197,7 @@ impl FileChanges {
         std::future::pending().await
     }
 
-    async fn rest(&mut self) {}
+    fn rest(&mut self) -> std::future::Ready<()> {
+        std::future::ready(())
+    }
 }

@@ -42,7 +42,7 @@ pub struct ApplyArgs {
     /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Delete the tasks with the label of --label that the files do not have
+    /// Delete tasks that are not in the files, of those that carry the label of --label
     #[arg(long, requires = "owned")]
     prune: bool,
     /// The label that all tasks of the files have, and no others

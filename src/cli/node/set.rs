@@ -29,10 +29,10 @@ pub struct NodeSetArgs {
     /// How many executions run there at once; 0: no limit
     #[arg(long, value_name = "N")]
     slots: Option<u32>,
-    /// A label for selectors
+    /// Give the node a label, which tasks can ask for with --selector
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// Let the node's own setting be in force again: `weight`, `slots`, `labels.KEY`, or `labels`
+    /// Go back to the value in the node's settings file: `weight`, `slots`, `labels.KEY`, or `labels`
     #[arg(long, value_name = "FIELD")]
     unset: Vec<String>,
 }

@@ -108,7 +108,9 @@ fn reason(item: &DriftItem) -> String {
     let reason = match &*item.standing {
         "missing" => "removed since, or not proposed yet",
         "outdated" => "the cluster has it as other files said",
-        "drifted" => "changed by somebody else; revert it to let the files change it",
+        "drifted" => {
+            "changed by somebody else; `punctual revert NAME --to REVISION` lets the files change it again"
+        }
         "foreign" => "not made by files, so they leave it alone",
         "deleted" => "marked deleted, and stays so (punctual reuse brings it back)",
         "gone" => "the files have it no more",

@@ -61,13 +61,13 @@ pub enum TaskCommand {
     Ticks(ticks::TicksArgs),
     /// Say why tasks fired or did not
     Why(ticks::WhyArgs),
-    /// Show which nodes own tasks, why, and in which order others would
+    /// Show which node owns a task and why, and which nodes would take it over, in order
     Explain(TasksArgs),
-    /// Show the kept definitions of tasks, and what each of them changed
+    /// List the last 20 definitions of tasks, and what each changed
     Revisions(TasksArgs),
-    /// Give a task a definition again that it had
+    /// Go back to an earlier definition of a task
     Revert(revisions::RevertArgs),
-    /// Show how the cluster differs from the files of tasks (`tasks.path`) of the node that answers
+    /// Compare the tasks of the cluster with the files that the answering node reads (tasks.path)
     Drift(drift::DriftArgs),
     /// Show statistics of tasks, or of all: success rate, durations, lateness
     Stats(stats::StatsArgs),

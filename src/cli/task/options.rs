@@ -182,8 +182,8 @@ pub struct PolicyArgs {
     /// Only on nodes with this label
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub selector: Vec<(String, String)>,
-    /// How its owner is chosen: consistent, hash_sharding, hash_slot or weighted, in place of the
-    /// cluster's strategy
+    /// How its owner is chosen, in place of the cluster's strategy: consistent, hash_sharding,
+    /// hash_slot, weighted or round_robin
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<String>,
     /// Start another task when an execution ends: on success, failure, lost, timeout or recovered

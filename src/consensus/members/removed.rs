@@ -107,7 +107,8 @@ pub(in super::super) async fn watch(core: Arc<RaftCore>, fatal: watch::Sender<Op
             let member = config_id(core.id);
             fatal.send_replace(Some(format!(
                 "this node was removed from the cluster; to take it in again, empty its data \
-                 folder, start it, and run: punctual cluster members add {member}"
+                 folder and start it: it then prints the whole command, which begins with \
+                 punctual cluster members add {member}"
             )));
             return;
         }
