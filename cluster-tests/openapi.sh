@@ -80,7 +80,7 @@ done
 ready 1 && ready 2 && ready 3 || { tail -n 20 "$work"/*.log; exit 1; }
 
 # What it keeps beside its report goes with the rest. The streams of a task's executions and of events
-# have no end, so there is no answer to look at.
+# have no end, so there is no answer to look at. The process of a removed member ends.
 cd "$work"
 code=0
 "$environment/bin/schemathesis" --config-file "$root/cluster-tests/schemathesis.toml" \
