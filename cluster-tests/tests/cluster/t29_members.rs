@@ -129,6 +129,11 @@ async fn a_cluster_grows_to_five_and_shrinks_again_and_no_tick_is_missed_or_doub
     assert!(refused.stderr.contains(&format!("members add {second}")), "{refused:?}");
 
     let api = cluster.api(stay[0]);
+    until("five ticks of each task, and one more", async || match noted(&notes).len() {
+        starts if starts > TASKS * 6 => Ok(()),
+        starts => Err(format!("{starts} starts").into()),
+    })
+    .await?;
     let until_now = now_ms();
     until("every tick up to now to be decided", async || {
         for task in &tasks {
@@ -152,7 +157,7 @@ async fn a_cluster_grows_to_five_and_shrinks_again_and_no_tick_is_missed_or_doub
     }
     assert_eq!(wrong, Vec::<String>::new());
     let fired = counts.remove("fired").unwrap_or(0);
-    assert!(fired > i64::try_from(TASKS)?, "{fired}");
+    assert!(fired > i64::try_from(TASKS * 5)?, "{fired}");
     assert_eq!(counts, BTreeMap::new(), "{fired} ticks fired");
     let started = noted(&notes);
     let once: BTreeSet<&Vec<String>> = started.iter().collect();
