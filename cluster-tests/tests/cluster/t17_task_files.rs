@@ -49,7 +49,8 @@ async fn in_force(cluster: &ProcessCluster, wanted: &[&str]) -> TestResult<Value
             .filter(|node| field(node, "in_force") == true && field(node, "complete") == true);
         let with: Vec<&str> = with.map(|node| text(node, "node")).collect();
         let all = nodes.len() == 3;
-        if with == wanted && all { Ok(told) } else { Err(told.to_string().into()) }
+        let own = field(&told, "in_force") == wanted.contains(&"n1");
+        if with == wanted && all && own { Ok(told) } else { Err(told.to_string().into()) }
     })
     .await
 }

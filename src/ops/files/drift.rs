@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{FileSet, LastReading};
 use crate::domain::declared::{self, Prune, Standing};
+use crate::domain::machine::record::FilesRecord;
 use crate::dto::{DriftItem, DriftView, NodeFilesView, Rfc3339};
 use crate::ops::context::{Context, StateView};
 use crate::ops::views;
@@ -24,7 +25,7 @@ pub(crate) fn show(context: &Context, view: &StateView) -> DriftView {
         read_at: at.map(Rfc3339),
         problems,
         hash: set.map(|set| hex(set.hash)),
-        in_force: own.is_some_and(|own| declared::in_force(&view.state, own)),
+        in_force: own.is_some_and(|own| in_force(view, own, set)),
         tasks: set.map_or(0, |set| set.tasks().count() as u64),
         calendars: set.map_or(0, |set| set.calendars().count() as u64),
         applied,
@@ -34,7 +35,7 @@ pub(crate) fn show(context: &Context, view: &StateView) -> DriftView {
 }
 
 fn nodes(view: &StateView) -> Vec<NodeFilesView> {
-    let one = |(node, files): (_, &crate::domain::machine::record::FilesRecord)| NodeFilesView {
+    let one = |(node, files): (_, &FilesRecord)| NodeFilesView {
         node: views::node_name(&view.state, node),
         hash: (files.hash != 0).then(|| hex(files.hash)),
         in_force: declared::in_force(&view.state, files),
@@ -42,6 +43,11 @@ fn nodes(view: &StateView) -> Vec<NodeFilesView> {
         problems: files.problems,
     };
     view.state.files().map(one).collect()
+}
+
+/// Whether what was read last is in force: what this node told before may be in force still.
+fn in_force(view: &StateView, own: &FilesRecord, set: Option<&FileSet>) -> bool {
+    declared::in_force(&view.state, own) && set.is_none_or(|set| set.hash == own.hash)
 }
 
 /// Long enough to tell sets apart.
