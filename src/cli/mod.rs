@@ -31,6 +31,7 @@ mod outputs;
 mod preview;
 mod serve;
 mod settings;
+mod signals;
 mod simulate;
 mod status;
 mod suggest;

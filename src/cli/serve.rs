@@ -1,13 +1,14 @@
 //! `serve`: a production node. It runs until a signal or a fatal error. This is the only place that
 //! ends the process.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 
 use clap::Args;
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::oneshot;
 
 use crate::budget;
@@ -17,6 +18,7 @@ use crate::node::{Error, FilesReload, Node, NodeBuilder};
 use crate::telemetry::log::{Every, LineFormat, LogFile, LogOptions, RunningLog};
 
 use super::exit::{CommandResult, Exit, Failure};
+use super::signals::Signals;
 
 /// Runs a node.
 #[derive(Args, Debug, Clone)]
@@ -66,6 +68,8 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     if arguments.bench {
         builder = super::bench::prepare(builder);
     }
+    let mut ends = Signals::receive(&[SignalKind::terminate(), SignalKind::interrupt()]);
+    let mut hang_ups = Signals::receive(&[SignalKind::hangup()]);
     let node = builder.start().await.map_err(|fatal| fault(&fatal))?;
     if let Some(http) = node.http() {
         tracing::info!(%http, version = crate::node::VERSION, "serving");
@@ -77,7 +81,8 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     };
     let ended = tokio::select! {
         ended = node.run(asked) => ended,
-        () = signals(&arguments, &log, &files, with_parent, ask) => {
+        never = reload_when_asked(&mut hang_ups, &arguments, &log, &files) => match never {},
+        () = asked_twice(&mut ends, with_parent, ask) => {
             let message = "ended at once by a second signal; its tasks wait for the others to \
                            notice"
                 .to_owned();
@@ -130,39 +135,29 @@ fn log_options(config: &Config) -> LogOptions {
     }
 }
 
-/// Signals the first request to stop, and returns on the second one, which ends the process without
-/// waiting. Reloads the log level and the files of tasks on SIGHUP.
-async fn signals(
+/// Passes the first request to stop on, and returns on the second one, which ends the process without
+/// waiting.
+async fn asked_twice(ends: &mut Signals, with_parent: bool, ask: oneshot::Sender<()>) {
+    let mut parent_gone = pin!(parent_gone());
+    tokio::select! {
+        () = ends.next() => {}
+        () = &mut parent_gone, if with_parent => {}
+    }
+    let _gone = ask.send(());
+    ends.next().await;
+}
+
+/// Reads the log level and the files of tasks again on SIGHUP.
+async fn reload_when_asked(
+    hang_ups: &mut Signals,
     arguments: &ServeArguments,
     log: &RunningLog,
     files: &FilesReload,
-    with_parent: bool,
-    ask: oneshot::Sender<()>,
-) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::warn!("signal handlers cannot be installed");
-        let _unused = ask;
-        return std::future::pending().await;
-    };
-    let mut parent_gone = pin!(parent_gone());
-    let mut ask = Some(ask);
+) -> Infallible {
     loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = &mut parent_gone, if with_parent && ask.is_some() => {}
-            _ = hang_up.recv() => {
-                reload(arguments, log);
-                files.reload();
-                continue;
-            }
-        }
-        let Some(ask) = ask.take() else { return };
-        let _gone = ask.send(());
+        hang_ups.next().await;
+        reload(arguments, log);
+        files.reload();
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -25,6 +25,7 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::output::Output;
+use super::signals::Signals;
 
 /// The default port that commands connect to.
 const PORT: u16 = 8080;
@@ -160,6 +161,8 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     let by_port = ControlSocket::bind(&SocketPlace::Port(arguments.port)).await.map_err(failure)?;
     let in_folder =
         ControlSocket::bind(&SocketPlace::Folder(data.path.clone())).await.map_err(failure)?;
+    let mut ends =
+        Signals::receive(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]);
     let mut children = Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
     children.start_all().map_err(failure)?;
     let urls = children.urls();
@@ -167,7 +170,7 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     let client = Client::new(servers, Patience::default())?;
     let children = Arc::new(Mutex::new(children));
     tokio::select! {
-        () = interrupted() => {}
+        () = ends.next() => {}
         ended = by_port.serve(&children) => return Err(failure(ended)),
         ended = in_folder.serve(&children) => return Err(failure(ended)),
         ended = show(arguments, &data, &urls, &client, &children, out) => {
@@ -179,7 +182,7 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     let mut children = children.lock().await;
     let stopped = tokio::select! {
         () = children.stop_all() => true,
-        () = interrupted() => false,
+        () = ends.next() => false,
     };
     if !stopped {
         children.kill_all();
@@ -255,21 +258,6 @@ async fn ready(
     let cluster = client.get("/api/v1/cluster", &[]).await?;
     let cluster = fetch::typed(&cluster.body, Exit::Unknown)?;
     Ok(follow::leader_number(&cluster).unwrap_or(0))
-}
-
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rustix::system::uname;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::time::sleep;
 use url::Url;
 
@@ -23,6 +23,7 @@ use super::run::{RunParts, Runs};
 use super::server;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::signals::Signals;
 use crate::client::{Client, ClientError, FieldProblem, Patience, path, plain};
 use crate::config::{self, ExecutorSettings, OutputLimits};
 use crate::domain::error_code::ErrorCode;
@@ -112,11 +113,12 @@ pub(super) async fn run(args: WorkerArgs, context: &mut CliContext) -> CommandRe
     let worker = worker(&args, name, file, listen, open_files, context)?;
     let serving = axum::serve(listener, server::router(Arc::clone(&worker.runs)));
     let serving = tokio::spawn(async move { serving.await });
+    let mut ends = Signals::receive(&[SignalKind::terminate(), SignalKind::interrupt()]);
     tracing::info!(id = worker.runs.id, %listen, "the worker takes requests");
     let ended = tokio::select! {
         ended = worker.stay_registered() => ended,
-        () = asked() => {
-            worker.drain().await;
+        () = ends.next() => {
+            worker.drain(&mut ends).await;
             Ok(Exit::Ok)
         }
     };
@@ -274,7 +276,7 @@ impl Worker {
     /// Takes no more work, finishes what runs, and reports the ends. Until then it is in
     /// maintenance and sends heartbeats, so that nothing that it has counts as lost. A second
     /// request to end kills what runs.
-    async fn drain(&self) {
+    async fn drain(&self, ends: &mut Signals) {
         self.runs.drain();
         tracing::info!("asked to end: takes no more work");
         let idle = async {
@@ -296,7 +298,7 @@ impl Worker {
         };
         tokio::select! {
             () = idle => {}
-            () = asked() => {
+            () = ends.next() => {
                 tracing::warn!("asked again: kills what runs");
                 self.runs.kill_all();
                 self.runs.idle().await;
@@ -328,19 +330,6 @@ fn tasks(reply: &Value) -> String {
     let tasks = ExecutorRegistered::deserialize(reply).map(|registered| registered.tasks);
     let one = |task: DeclaredTaskView| format!("{} {}", task.name, task.result);
     tasks.unwrap_or_default().into_iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns when the process is asked to end.
-async fn asked() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 fn failed(message: impl Into<String>) -> Failure {
@@ -413,13 +402,13 @@ mod tests {
         const STATUS: &str = "PUT /api/v1/executors/e-1/status";
         let folder = tempfile::tempdir().unwrap();
         let (own, asked) = connected("http://10.0.0.9:9090", folder.path().join("own")).await;
-        own.drain().await;
+        own.drain(&mut Signals::receive(&[])).await;
         assert_eq!(*asked.lock(), [STATUS, STATUS], "maintenance, then offline");
 
         // It was never registered.
         asked.lock().clear();
         own.registered.store(false, Ordering::Relaxed);
-        own.drain().await;
+        own.drain(&mut Signals::receive(&[])).await;
         assert_eq!(*asked.lock(), [""; 0]);
 
         // Another worker has registered with its id since.
@@ -433,7 +422,7 @@ mod tests {
             _ = replaced.stay_registered() => panic!("it gave up"),
             () = noticed => {}
         }
-        replaced.drain().await;
+        replaced.drain(&mut Signals::receive(&[])).await;
         assert_eq!(*asked.lock(), ["POST /api/v1/executors/e-1/heartbeat"]);
     }
 }
