@@ -124,6 +124,7 @@ mod tidy;
 #[cfg(feature = "cli")]
 pub use self::cli::main;
 pub use self::config::{Config, ConfigError, ConfigErrors, Flag, MemberSettings, Sources};
+pub use self::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
 pub use self::domain::ids::{ExecutionId, Fence};
 pub use self::domain::task::{
     AfterRun, Backoff, CatchUpPolicy, ChainCondition, Delivery, ExecutionMode, Strategy,

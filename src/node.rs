@@ -98,6 +98,7 @@ impl Node {
                 min_interval: config.schedule.min_interval,
                 dispatch_ttl: config.limits.dispatch_ttl,
                 functions_allowed: plan.functions_allowed,
+                custom_strategy: plan.strategy.is_some(),
                 loopback: config.http.listen.ip().is_loopback(),
                 task_series: config.metrics.tasks,
                 bench: plan.bench.clone(),
@@ -362,6 +363,7 @@ impl UpperLayers {
             activation_horizon: config.limits.activation_horizon,
             attempts_max: Budget::of_process().attempts,
             executors: listeners::executors(config, self.http),
+            strategy: self.plan.strategy.clone(),
             info: NodeInfo {
                 name: config.node.name(),
                 hostname,

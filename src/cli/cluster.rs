@@ -78,7 +78,7 @@ pub enum SchedulerCommand {
     Stop,
     /// Show whether scheduling is on
     Status,
-    /// Show how tasks are given to nodes, or change it: consistent, hash_sharding, hash_slot, weighted, round_robin
+    /// Show how tasks are given to nodes, or change it: consistent, hash_sharding, hash_slot, range, weighted, round_robin, or custom of an embedding program
     Strategy {
         /// The new strategy, for all tasks that name none
         name: Option<String>,

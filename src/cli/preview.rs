@@ -138,6 +138,7 @@ impl PreviewArgs {
             now: from,
             min_interval: Millis(100),
             functions_allowed: false,
+            custom_strategy: false,
             current: None,
             settled: Timestamp(0),
             calendars: None,

@@ -255,6 +255,7 @@ fn may_be_late(item: &Value, task: &TaskView, zone: &str, now: Timestamp) -> boo
         now: cursor,
         min_interval: Millis(1),
         functions_allowed: true,
+        custom_strategy: true,
         current: None,
         settled: Timestamp(0),
         calendars: None,

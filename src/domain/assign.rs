@@ -4,9 +4,12 @@
 //! carry this one out. Each strategy is a file here; a further one is one more arm of [`choice`].
 
 pub mod consistent;
+pub mod custom;
 pub mod hash_sharding;
 pub mod hash_slot;
 pub mod moves;
+pub mod proposed;
+pub mod range;
 pub mod round_robin;
 pub mod weighted;
 
@@ -16,7 +19,8 @@ use std::sync::Arc;
 use crate::domain::ids::{NodeId, TaskKey};
 use crate::domain::machine::record::{Intent, Liveness, NodeInfo, NodeRecord};
 use crate::domain::machine::{
-    DeclaredTasks, LineKey, NodeNeed, OwnerNeeds, State, Task, TaskOwners, WaitingExecution,
+    AssignmentTable, DeclaredTasks, LineKey, NodeNeed, OwnerNeeds, State, Task, TaskOwners,
+    WaitingExecution,
 };
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
@@ -34,22 +38,25 @@ pub struct Assignee<'a> {
     pub name: &'a str,
     /// Its place in the table of tasks: the lowest one that was free when it was created.
     pub number: usize,
+    /// What the leader proposed.
+    pub table: &'a AssignmentTable,
 }
 
 /// A strategy: from a task and the nodes that can own it, in the order of their ids, to its owner;
 /// none: there are no nodes.
 pub type OwnerChoice = fn(Assignee<'_>, &[&NodeRecord]) -> Option<NodeId>;
 
-/// The function of a strategy; none: this version has none, and refuses the strategy.
+/// The function of a strategy.
 #[must_use]
-pub fn choice(strategy: Strategy) -> Option<OwnerChoice> {
+pub fn choice(strategy: Strategy) -> OwnerChoice {
     match strategy {
-        Strategy::Consistent => Some(consistent::choose),
-        Strategy::HashSharding => Some(hash_sharding::choose),
-        Strategy::HashSlot => Some(hash_slot::choose),
-        Strategy::Weighted => Some(weighted::choose),
-        Strategy::RoundRobin => Some(round_robin::choose),
-        Strategy::Range => None,
+        Strategy::Consistent => consistent::choose,
+        Strategy::HashSharding => hash_sharding::choose,
+        Strategy::HashSlot => hash_slot::choose,
+        Strategy::Weighted => weighted::choose,
+        Strategy::RoundRobin => round_robin::choose,
+        Strategy::Range => range::choose,
+        Strategy::Custom => custom::choose,
     }
 }
 
@@ -63,6 +70,8 @@ pub struct Members {
     declared: DeclaredTasks,
     /// Of tasks that name none.
     strategy: Strategy,
+    /// For strategies whose choices the leader proposes.
+    table: AssignmentTable,
 }
 
 /// Why a node cannot own a task.
@@ -154,7 +163,19 @@ impl Members {
     #[must_use]
     pub fn of(state: &State) -> Self {
         let declared = state.declared_tasks().clone();
-        Self::among(state.nodes(), declared, state.cluster().strategy)
+        Self::among(state.nodes(), declared, state.cluster().strategy).by(state.assigned())
+    }
+
+    /// The same nodes, with another table of what the leader proposed.
+    #[must_use]
+    pub fn by(self, table: AssignmentTable) -> Self {
+        Self { table, ..self }
+    }
+
+    /// What the leader proposed.
+    #[must_use]
+    pub const fn table(&self) -> &AssignmentTable {
+        &self.table
     }
 
     /// The eligible ones of these nodes, which are in the order of their ids.
@@ -167,7 +188,7 @@ impl Members {
         let working = nodes.filter(|node| node.liveness == Liveness::Working).cloned();
         let working: Vec<Arc<NodeRecord>> = working.collect();
         let eligible = working.iter().filter(|node| away(node).is_none()).cloned().collect();
-        Self { eligible, working, declared, strategy }
+        Self { eligible, working, declared, strategy, table: AssignmentTable::default() }
     }
 
     /// The eligible nodes, in the order of their ids.
@@ -193,6 +214,7 @@ impl Members {
             && self.eligible.len() == others.eligible.len()
             && self.eligible.iter().zip(&others.eligible).all(alike)
             && self.declared == others.declared
+            && self.table == others.table
     }
 
     /// The owner of a task; none: it has no definition, or no eligible node matches its selector and
@@ -230,9 +252,8 @@ impl Members {
     }
 
     fn choose(&self, spec: &TaskSpec, number: usize, nodes: &[&NodeRecord]) -> Option<NodeId> {
-        // A strategy that this version lacks is refused, so no state names one.
-        let choose = choice(self.strategy_of(spec)).unwrap_or(consistent::choose);
-        choose(Assignee { name: &spec.name, number }, nodes)
+        let choose = choice(self.strategy_of(spec));
+        choose(Assignee { name: &spec.name, number, table: &self.table }, nodes)
     }
 
     /// The strategy that is in force for a task.
@@ -299,9 +320,11 @@ pub fn draw(strategy: Strategy, task: &str, node: &NodeRecord) -> Option<u64> {
     match strategy {
         Strategy::Consistent => Some(consistent::draw(task, node.id, node.weight())),
         Strategy::HashSlot => Some(hash_slot::draw(task, node)),
-        Strategy::HashSharding | Strategy::Weighted | Strategy::RoundRobin | Strategy::Range => {
-            None
-        }
+        Strategy::HashSharding
+        | Strategy::Weighted
+        | Strategy::RoundRobin
+        | Strategy::Range
+        | Strategy::Custom => None,
     }
 }
 

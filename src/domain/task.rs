@@ -235,6 +235,8 @@ pub enum Strategy {
     Weighted,
     /// By task sequence number.
     RoundRobin,
+    /// By a strategy of the embedding program.
+    Custom,
 }
 
 /// How much history is kept of a task.

@@ -15,6 +15,7 @@ const READING: ReadContext<'_> = ReadContext {
     now: Timestamp(0),
     min_interval: Millis(100),
     functions_allowed: false,
+    custom_strategy: false,
     current: None,
     settled: Timestamp(0),
     calendars: None,

@@ -36,6 +36,11 @@ pub(super) const BEHIND: Millis = Millis(1_000);
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// It hangs if it did not come round between so many looks.
 pub(super) const LOOKS_MAX: u32 = 20;
+/// How often the leader looks whether strategies need other choices of it.
+pub(super) const ASSIGN_EVERY: Duration = Duration::from_secs(2);
+/// Without a change of tasks or nodes it computes them again after so many looks: definitions may
+/// name another strategy since.
+pub(super) const ASSIGN_LOOKS: u32 = 30;
 /// Commands in one entry, when there are many of a kind.
 pub(super) const TOGETHER: usize = 200;
 /// The loss of an attempt on an executor is proposed again after this: then a proposal is over.

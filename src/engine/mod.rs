@@ -26,6 +26,7 @@
 //! [`domain::settling`](crate::domain::settling) decides verdicts,
 //! [`domain::assign`](crate::domain::assign) decides ownership.
 
+mod assigner;
 mod attempt_control;
 mod attempts;
 mod changed_lines;
@@ -71,6 +72,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::config::ExecutorSettings;
 use crate::consensus::{Consensus, ReplicaEvent, Service};
+use crate::domain::assign::custom::OwnStrategy;
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
@@ -102,6 +104,8 @@ pub struct EngineSettings {
     pub attempts_max: usize,
     /// How executors are called and watched.
     pub executors: ExecutorSettings,
+    /// The strategy of the embedding program.
+    pub strategy: Option<OwnStrategy>,
     /// What this node tells of itself.
     pub info: NodeInfo,
 }
@@ -165,6 +169,7 @@ impl Engine {
             .watch("liveness", context.spawn(liveness::report(Arc::clone(&context), node.clone())));
         let functions = functions::tell(Arc::clone(&context), context.exec.functions_added());
         context.watch("functions", context.spawn(functions));
+        context.watch("assignment", context.spawn(assigner::propose(Arc::clone(&context))));
         pulse::keep_registering(&context, node.clone());
         context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
         Ok(Self { context, node })

@@ -135,6 +135,7 @@ mod tests {
             dispatch_ttl: Millis(1_000),
             activation_horizon: Millis(10_000),
             attempts_max: usize::MAX,
+            strategy: None,
             executors: crate::config::ExecutorSettings::default(),
             info: sample_node(1, Liveness::Working).info,
         }
@@ -160,6 +161,7 @@ mod tests {
             now: NOON,
             min_interval: Millis(100),
             functions_allowed: true,
+            custom_strategy: true,
             current: None,
             settled: Timestamp(0),
             calendars: Some(&state),

@@ -8,6 +8,7 @@ use super::Error;
 use super::functions::{FuncResult, handler};
 use super::handle::Node;
 use crate::config::{CodeSettings, Config, ConfigErrors, MemberSettings, Sources};
+use crate::domain::assign::custom::{AssignmentStrategy, OwnStrategy};
 use crate::exec::{FailedAttempt, FailureHook, Func, FuncContext, ShimProgram};
 use crate::ops::Starts;
 
@@ -62,6 +63,7 @@ struct PlanParts {
     binary: bool,
     functions: Vec<(String, Func)>,
     failure_hook: Option<FailureHook>,
+    strategy: Option<OwnStrategy>,
     shim: Option<ShimProgram>,
     bootstrap_without: Vec<u16>,
     bench: Option<Starts>,
@@ -74,6 +76,7 @@ pub(super) struct NodePlan {
     pub(super) functions: Vec<(String, Func)>,
     pub(super) functions_allowed: bool,
     pub(super) failure_hook: Option<FailureHook>,
+    pub(super) strategy: Option<OwnStrategy>,
     pub(super) shim: Option<ShimProgram>,
     pub(super) bootstrap_without: Vec<u16>,
     pub(super) bench: Option<Starts>,
@@ -240,6 +243,16 @@ impl NodeBuilder {
         self
     }
 
+    /// The program's own strategy of giving tasks to nodes. Tasks follow it if they name the strategy
+    /// `custom`, or the cluster does ([`Node::set_strategy`] with [`Strategy::Custom`]). Give it to
+    /// every node, since each of them may lead.
+    ///
+    /// [`Strategy::Custom`]: crate::Strategy::Custom
+    pub fn strategy(mut self, strategy: impl AssignmentStrategy) -> Self {
+        self.plan.strategy = Some(OwnStrategy(Arc::new(strategy)));
+        self
+    }
+
     /// Whether this node carries out shell actions (`actions.shell.enabled`, false). They need the
     /// program of [`NodeBuilder::shim`].
     pub fn shell(mut self, on: bool) -> Self {
@@ -302,6 +315,7 @@ impl NodeBuilder {
             functions: parts.functions,
             functions_allowed,
             failure_hook: parts.failure_hook,
+            strategy: parts.strategy,
             shim: parts.shim,
             bootstrap_without: parts.bootstrap_without,
             bench: parts.bench,

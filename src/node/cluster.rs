@@ -1,11 +1,10 @@
 //! What a program does with the cluster and this node.
 
 use super::{Error, Node};
-use crate::domain::spec;
 use crate::domain::task::Strategy;
 use crate::dto::{NodePatchRequest, NodeView};
 use crate::ops::lists::PageRequest;
-use crate::ops::{OpError, cluster, nodes};
+use crate::ops::{cluster, nodes};
 
 impl Node {
     /// The nodes of the cluster, in the order of their ids.
@@ -23,10 +22,6 @@ impl Node {
     /// # Errors
     /// `not_supported`.
     pub async fn set_strategy(&self, strategy: Strategy) -> Result<(), Error> {
-        let word = spec::strategy_word(strategy);
-        if !spec::strategies().contains(&word) {
-            return Err(OpError::not_supported(word).into());
-        }
         cluster::set_strategy(&self.caller(), strategy).await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -11,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::{Error, Node, NodeBuilder, TaskBuilder, WatchOptions};
+use crate::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
+use crate::domain::task::Strategy;
 use crate::dto::ExecutionView;
 use crate::exec::{FailedAttempt, FuncContext};
 
@@ -295,6 +298,70 @@ async fn one_of_several_callers_may_run_a_tick() {
     let again = node.finish(&granted[0], Ok(())).await.unwrap_err();
     assert_eq!(again.code(), "execution_ended");
     node.stop().await;
+}
+
+/// Gives all tasks to the last node, but fails when it is asked for the first time.
+#[derive(Default)]
+struct ToTheLast {
+    asked: AtomicUsize,
+}
+
+impl AssignmentStrategy for ToTheLast {
+    fn assign(&self, tasks: &[TaskToAssign<'_>], nodes: &[NodeToAssign<'_>]) -> Vec<Option<usize>> {
+        let before = self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(before > 0, "for this test");
+        vec![nodes.len().checked_sub(1); tasks.len()]
+    }
+}
+
+#[tokio::test]
+async fn a_program_gives_tasks_to_nodes_by_its_own_strategy() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = addresses(3);
+    let peers: Vec<(u16, String)> =
+        (1..=3).zip(&listen).map(|(id, addr)| (id, addr.to_string())).collect();
+    let asked = Arc::new(ToTheLast::default());
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        let builder = Node::builder().id(id).peers(peers.clone());
+        let builder = builder.data_dir(folder.path().join(id.to_string()));
+        let builder = builder.function("*", |_call: FuncContext| async { Ok(()) });
+        nodes.push(builder.strategy(Arc::clone(&asked)).start().await.unwrap());
+    }
+    for node in &nodes {
+        timeout(PATIENCE, node.ready()).await.unwrap().unwrap();
+    }
+    nodes[0].set_strategy(Strategy::Custom).await.unwrap();
+    let add = async |name: &str| {
+        let task = TaskBuilder::every(name, Duration::from_secs(600));
+        nodes[0].add_task(task).await.unwrap();
+    };
+    for number in 0..8 {
+        add(&format!("task-{number}")).await;
+    }
+    until("the strategy is asked, and fails", async || {
+        (asked.asked.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
+    // It is asked again when there is another task.
+    add("task-8").await;
+    until("all tasks have the last node", async || {
+        for number in 0..9 {
+            let task = nodes[0].task(&format!("task-{number}")).await.ok()?;
+            task.owner.filter(|owner| owner == "n3")?;
+        }
+        Some(())
+    })
+    .await;
+    for node in &nodes {
+        node.stop().await;
+    }
+
+    // A program without one does not take it.
+    let other = tempfile::tempdir().unwrap();
+    let plain = ready(alone(other.path())).await;
+    assert_eq!(plain.set_strategy(Strategy::Custom).await.unwrap_err().code(), "not_supported");
+    plain.stop().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::context::StateView;
 use super::{eligibility, views};
-use crate::domain::assign::{draw, hash_slot, unfit};
+use crate::domain::assign::{Members, draw, hash_slot, unfit};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::machine::record::NodeRecord;
@@ -51,7 +51,7 @@ pub(crate) fn assignment(view: &StateView, task: &Task) -> AssignmentView {
         (None, Some(spec)) => {
             format!("{}; its ticks wait", eligibility::nobody(&view.state, spec))
         }
-        (Some(owner), Some(_)) => chosen(strategy, task, owner, eligible),
+        (Some(owner), Some(_)) => chosen(&view.members, strategy, task, owner, eligible),
     };
     AssignmentView {
         task: task.live.name.to_string(),
@@ -93,8 +93,18 @@ fn ranked(
 }
 
 /// Why a strategy chose this owner.
-fn chosen(strategy: Strategy, task: &Task, owner: &str, eligible: usize) -> String {
+fn chosen(
+    members: &Members,
+    strategy: Strategy,
+    task: &Task,
+    owner: &str,
+    eligible: usize,
+) -> String {
     let nodes = if eligible == 1 { "node" } else { "nodes" };
+    let lowest = format!(
+        "{owner} drew the lowest number of the {eligible} eligible {nodes}: a hash of task and \
+         node, divided by the node's weight"
+    );
     match strategy {
         Strategy::HashSharding => format!(
             "{owner} has the place, among the {eligible} eligible {nodes} in the order of their \
@@ -116,9 +126,33 @@ fn chosen(strategy: Strategy, task: &Task, owner: &str, eligible: usize) -> Stri
              ids, that the task's number {} names modulo their number",
             task.key.slot()
         ),
-        Strategy::Consistent | Strategy::Range => format!(
-            "{owner} drew the lowest number of the {eligible} eligible {nodes}: a hash of task and \
-             node, divided by the node's weight"
+        Strategy::Range => of_part(members, task, owner, &lowest),
+        Strategy::Custom if members.table().choice(&task.live.name) == members.owner(task) => {
+            format!("the strategy of the embedding program chose {owner}")
+        }
+        Strategy::Custom => format!(
+            "the strategy of the embedding program has chosen no node for it that may own it, so \
+             {lowest}"
         ),
+        Strategy::Consistent => lowest,
+    }
+}
+
+/// Why `range` chose this owner.
+fn of_part(members: &Members, task: &Task, owner: &str, lowest: &str) -> String {
+    let Some((from, node)) = members.table().part_of(&task.live.name) else {
+        return format!("the leader has proposed no parts of the names yet, so {lowest}");
+    };
+    let part = match from {
+        "" => "the first part of the names".to_owned(),
+        from => format!("the part of the names from `{from}` on"),
+    };
+    if members.owner(task) == Some(node) {
+        format!("{owner} has {part}; the parts are in proportion to the nodes' weights")
+    } else {
+        format!(
+            "the node of {part} may not own it now, and {owner} has the next part whose node may, or \
+             drew the lowest number if there is none"
+        )
     }
 }

@@ -134,11 +134,15 @@ pub(crate) async fn set_scheduler(
 /// Changes how the tasks that name no strategy are given to nodes.
 ///
 /// # Errors
+/// `not_supported`: a strategy of the embedding program, and the program of this node has none.
 /// `not_accepted`, `outcome_unknown`.
 pub(crate) async fn set_strategy(
     caller: &Caller,
     strategy: Strategy,
 ) -> Result<OpAnswer<StrategyView>, OpError> {
+    if strategy == Strategy::Custom && !caller.context.settings.custom_strategy {
+        return Err(spec::no_strategy().into());
+    }
     caller.submit(&Command::SetStrategy(StrategyChange { strategy })).await?;
     let view = caller.context.here()?;
     let strategy = spec::strategy_word(view.state.cluster().strategy).into();

@@ -72,6 +72,8 @@ pub struct ApiSettings {
     pub dispatch_ttl: Millis,
     /// Whether this node carries out functions of an embedding program.
     pub functions_allowed: bool,
+    /// Whether the embedding program has a strategy of its own.
+    pub custom_strategy: bool,
     /// Whether only this machine reaches the API.
     pub loopback: bool,
     /// Tasks that have metrics of their own.
@@ -215,6 +217,7 @@ impl StateView {
             now: self.now,
             min_interval: settings.min_interval,
             functions_allowed: settings.functions_allowed || functions,
+            custom_strategy: settings.custom_strategy,
             current: None,
             settled: self.state.cluster().floor,
             calendars: Some(&self.state),

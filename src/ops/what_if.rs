@@ -9,11 +9,12 @@ use super::context::StateView;
 use super::lists::PageRequest;
 use super::nodes::find;
 use super::views::node_name;
-use crate::domain::assign::Members;
 use crate::domain::assign::moves::{Moves, OwnerMove};
+use crate::domain::assign::{Members, proposed};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
+use crate::domain::machine::command::Assign;
 use crate::domain::machine::record::{Intent, Liveness, NodeInfo, NodeRecord};
 use crate::domain::spec::strategy_word;
 use crate::domain::task::Strategy;
@@ -85,7 +86,15 @@ impl WhatIf {
         }
         let strategy = supposed.strategy.unwrap_or(view.state.cluster().strategy);
         let declared = view.state.declared_tasks().clone();
-        let members = Members::among(nodes.values(), declared, strategy);
+        let members = Members::among(nodes.values(), declared, strategy).by(view.state.assigned());
+        // The leader would propose these, before long.
+        let members = match proposed::parts(&view.state, &members) {
+            Some(Assign::Parts(parts)) => {
+                let table = members.table().with_parts(&parts);
+                members.by(table)
+            }
+            _ => members,
+        };
         Ok(Self { view, nodes, members, strategy })
     }
 

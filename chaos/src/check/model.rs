@@ -333,6 +333,7 @@ impl ReferenceModel {
             | Command::NodeJoin(_)
             | Command::NodeJoined(_)
             | Command::SetStrategy(_)
+            | Command::Assign(_)
             | Command::TakeKey(_) => {}
             other => self.executor_command(other, answer),
         }

@@ -138,6 +138,7 @@ fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> Eng
         dispatch_ttl: DISPATCH_TTL,
         activation_horizon: Millis(10_000),
         attempts_max: usize::MAX,
+        strategy: None,
         executors: super::executors::settings(),
         info: NodeInfo {
             name: format!("n{}", index + 1),

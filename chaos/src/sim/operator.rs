@@ -23,7 +23,8 @@ const TRIES: usize = 60;
 const LATE: Duration = Duration::from_secs(12);
 
 /// The strategies of assignment.
-const STRATEGIES: [&str; 4] = ["consistent", "hash_sharding", "hash_slot", "weighted"];
+const STRATEGIES: [&str; 6] =
+    ["consistent", "hash_sharding", "hash_slot", "range", "weighted", "round_robin"];
 
 /// Runs until the switch is true. Leaves the scheduler started.
 pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<()> {

@@ -21,6 +21,7 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
         ("hash-sharding", "n1 has the place, among the 1 eligible node"),
         ("weighted", "falls into the share of n1"),
         ("round_robin", "that the task's number 0 names modulo their number"),
+        ("range", "n1"),
         ("hash_slot", "n1 drew the lowest number of the 1 eligible node for slot "),
     ] {
         let changed = put(json!(strategy)).await.expect(200).body;
@@ -49,11 +50,7 @@ async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
     }
     // What is refused changes nothing.
     for (strategy, code, message) in [
-        (
-            json!("range"),
-            "not_supported",
-            "it can be consistent, hash_sharding, hash_slot, weighted, round_robin",
-        ),
+        (json!("custom"), "not_supported", "the program of this node has no strategy of its own"),
         (json!("hash_slots"), "invalid_value", "did you mean `hash_slot`?"),
         (json!(7), "wrong_type", "must be one of consistent"),
         (Value::Null, "missing_field", "is needed"),

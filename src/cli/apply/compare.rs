@@ -97,6 +97,7 @@ fn read(
         now,
         min_interval: Millis(100),
         functions_allowed: true,
+        custom_strategy: true,
         current: None,
         settled: Timestamp(0),
         calendars: None,

@@ -179,6 +179,7 @@ fn check(body: &Value, now: Timestamp) -> Result<TaskSpec, String> {
         now,
         min_interval: Millis(100),
         functions_allowed: false,
+        custom_strategy: false,
         current: None,
         settled: Timestamp(0),
         calendars: None,

@@ -41,6 +41,7 @@ fn plan(
         now: from,
         min_interval: Millis(100),
         functions_allowed: true,
+        custom_strategy: true,
         current: None,
         settled: Timestamp(0),
         calendars: None,

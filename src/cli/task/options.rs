@@ -183,7 +183,7 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub selector: Vec<(String, String)>,
     /// How its owner is chosen, in place of the cluster's strategy: consistent, hash_sharding,
-    /// hash_slot, weighted or round_robin
+    /// hash_slot, range, weighted, round_robin, or custom of an embedding program
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<String>,
     /// Start another task when an execution ends: on success, failure, lost, timeout or recovered

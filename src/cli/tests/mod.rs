@@ -151,6 +151,7 @@ pub(in crate::cli) fn hello() -> Value {
         now: Timestamp::parse(NOW).unwrap(),
         min_interval: Millis(100),
         functions_allowed: false,
+        custom_strategy: false,
         current: None,
         settled: Timestamp(0),
         calendars: None,

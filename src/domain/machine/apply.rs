@@ -152,6 +152,7 @@ impl State {
             Command::FilesRead(body) => self.files_read(&body),
             Command::Declare(body) => self.declare(cx, *body, effects),
             Command::NodeFunctions(body) => self.node_functions(cx, body, effects),
+            Command::Assign(body) => self.assign(body, effects),
         })
     }
 }

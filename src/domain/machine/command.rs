@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
@@ -171,6 +171,8 @@ pub enum Command {
     Declare(Box<Declare>),
     /// A running node tells which functions it has now.
     NodeFunctions(NodeFunctions),
+    /// Gives parts of the names, or single tasks, to nodes.
+    Assign(Assign),
 }
 
 /// Names the cluster.
@@ -313,6 +315,17 @@ pub struct StrategyChange {
     pub strategy: Strategy,
 }
 
+/// The choices of strategies that the leader proposes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assign {
+    /// For `range`, in place of all parts before: the first name of each part, in their order, and
+    /// the node of the part. The first part begins with the empty name.
+    Parts(Vec<(String, NodeId)>),
+    /// Of a strategy of the embedding program: tasks by name, and the node of each; none: it chooses
+    /// no node any more. Tasks that are not among them keep what they have.
+    Choices(Vec<(String, Option<NodeId>)>),
+}
+
 /// Changes nothing. Its key then stands for that request; the commands of the request follow under
 /// keys of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,6 +428,7 @@ kinds! {
     37 NodeJoin, 38 NodeJoined,
     39 Declare, 40 FilesRead,
     41 NodeFunctions,
+    48 Assign,
 }
 
 impl Command {

@@ -50,6 +50,22 @@ registers! {
         files: NodeId => FilesRecord, b'f';
         /// Which tasks come from files, by name.
         sources: Arc<str> => TaskSource, b'o';
+        /// The node of each part of the names, by the first name of the part.
+        parts: Arc<str> => NodeId, b'g';
+        /// The node that a strategy of an embedding program chose for a task, by name.
+        choices: Arc<str> => NodeId, b'q';
+    }
+}
+
+/// The names of tasks at one time.
+#[derive(Clone, Debug)]
+pub struct TaskNames(OrdMap<Arc<str>, TaskKey>);
+
+impl TaskNames {
+    /// Whether nothing was added or removed between two times. It costs nothing.
+    #[must_use]
+    pub fn are(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
     }
 }
 
@@ -164,6 +180,12 @@ impl State {
             .range(Arc::<str>::from(after)..)
             .filter(move |(name, _)| &***name > after)
             .filter_map(|(_, key)| self.tasks.get(*key))
+    }
+
+    /// The names of all tasks and tombstones. The copy shares them.
+    #[must_use]
+    pub fn names(&self) -> TaskNames {
+        TaskNames(self.names.clone())
     }
 
     /// How many tasks and tombstones there are.
@@ -381,6 +403,7 @@ impl State {
         let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);
         self.registers.sources.remove(&task.live.name);
+        self.registers.choices.remove(&task.live.name);
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);

@@ -382,14 +382,16 @@ fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
     expect(vec![
         (with(json!({"action": {"func": {"id": "f"}}})), "/action/func", "not_supported"),
         (
-            with(json!({"assignment": {"strategy": "range"}})),
+            with(json!({"assignment": {"strategy": "custom"}})),
             "/assignment/strategy",
             "not_supported",
         ),
     ]);
     let func = with(json!({"action": {"func": {"id": "f"}}}));
     assert!(read(&func, ReadContext { functions_allowed: true, ..CTX }).is_ok());
-    assert!(read(&with(json!({"assignment": {"strategy": "consistent"}})), CTX).is_ok());
+    let custom = with(json!({"assignment": {"strategy": "custom"}}));
+    assert!(read(&custom, ReadContext { custom_strategy: true, ..CTX }).is_ok());
+    assert!(read(&with(json!({"assignment": {"strategy": "range"}})), CTX).is_ok());
     assert!(read(&with(json!({"schedule": {"jitter": "5s"}})), CTX).is_ok());
     assert!(read(&with(json!({"action": {"executor": {}}})), CTX).is_ok());
     assert!(read(&with(json!({"after_run": "cleanup", "one_shot": true})), CTX).is_ok());

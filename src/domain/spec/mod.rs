@@ -48,7 +48,6 @@ pub use self::parameters::{NO_NUL, is_command, shared_variables, variable, with_
 pub use self::reader::escape;
 pub use self::rules::{check_label, check_name};
 pub use self::suggest::closest;
-pub use self::support::strategies;
 pub use self::write::write;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
@@ -80,6 +79,8 @@ pub struct ReadContext<'a> {
     pub min_interval: Millis,
     /// Whether some node can carry out functions of an embedding program.
     pub functions_allowed: bool,
+    /// Whether the program of this node has a strategy of its own.
+    pub custom_strategy: bool,
     /// For an update: the schedule that the task has. One that stays as it is may have no tick
     /// left, else a finished task could not even be described anew.
     pub current: Option<&'a Schedule>,
@@ -102,17 +103,28 @@ pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<BodyPro
     })
 }
 
+/// Why a node does not take the strategy `custom`: its program has none. The pointer is that of a field
+/// `strategy`.
+#[must_use]
+pub fn no_strategy() -> BodyProblem {
+    let (pointer, message) = ("/strategy".to_owned(), support::NO_STRATEGY.to_owned());
+    BodyProblem { pointer, code: ErrorCode::NotSupported, message }
+}
+
 /// Reads the word of a strategy by which tasks are given to nodes.
 ///
 /// # Errors
-/// It is none, or this version does not have it; the pointer is that of a field `strategy`.
+/// It is none; the pointer is that of a field `strategy`.
 pub fn strategy(value: &Value) -> Result<Strategy, BodyProblem> {
-    let known = reader::choice(value, words::STRATEGIES);
-    known.and_then(support::strategy).map_err(|reader::BrokenRule { code, message }| BodyProblem {
-        pointer: "/strategy".to_owned(),
-        code,
-        message,
+    reader::choice(value, words::STRATEGIES).map_err(|reader::BrokenRule { code, message }| {
+        BodyProblem { pointer: "/strategy".to_owned(), code, message }
     })
+}
+
+/// The words of the strategies.
+#[must_use]
+pub fn strategies() -> Vec<&'static str> {
+    words::STRATEGIES.iter().map(|(word, _)| *word).collect()
 }
 
 /// The word of a strategy.

@@ -3,9 +3,7 @@
 //! version that builds its feature.
 
 use super::reader::BrokenRule;
-use super::words::{STRATEGIES, word};
 use super::{BodyProblem, ReadContext};
-use crate::domain::assign;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, Strategy, TaskSpec};
 
@@ -18,26 +16,11 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<B
         let message = "needs a program that embeds a node and registers functions";
         refuse("/action/func", BrokenRule::new(ErrorCode::NotSupported, message));
     }
-    if let Some(Err(rule)) = spec.assignment.strategy.map(strategy) {
-        refuse("/assignment/strategy", rule);
+    if spec.assignment.strategy == Some(Strategy::Custom) && !ctx.custom_strategy {
+        refuse("/assignment/strategy", BrokenRule::new(ErrorCode::NotSupported, NO_STRATEGY));
     }
 }
 
-/// The words of the strategies that this version has.
-pub fn strategies() -> Vec<&'static str> {
-    let built = STRATEGIES.iter().filter(|(_, strategy)| assign::choice(*strategy).is_some());
-    built.map(|(word, _)| *word).collect()
-}
-
-/// A strategy, if this version has it.
-pub(super) fn strategy(strategy: Strategy) -> Result<Strategy, BrokenRule> {
-    if assign::choice(strategy).is_some() {
-        return Ok(strategy);
-    }
-    let message = format!(
-        "cannot be {} in this version; it can be {}",
-        word(STRATEGIES, &strategy),
-        strategies().join(", ")
-    );
-    Err(BrokenRule::new(ErrorCode::NotSupported, message))
-}
+/// Why a node does not take the strategy of an embedding program.
+pub const NO_STRATEGY: &str = "cannot be custom: the program of this node has no strategy of its own; \
+                               one that embeds a node can give it one";

@@ -28,6 +28,7 @@ pub(super) const CTX: ReadContext<'_> = ReadContext {
     now: NOW,
     min_interval: Millis(100),
     functions_allowed: false,
+    custom_strategy: false,
     current: None,
     settled: Timestamp(0),
     calendars: None,

@@ -29,6 +29,7 @@ pub(super) const STRATEGIES: &Words<Strategy> = &[
     ("range", Strategy::Range),
     ("weighted", Strategy::Weighted),
     ("round_robin", Strategy::RoundRobin),
+    ("custom", Strategy::Custom),
 ];
 pub(super) const AFTER_RUNS: &Words<AfterRun> = &[
     ("keep", AfterRun::Keep),

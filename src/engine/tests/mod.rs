@@ -1,5 +1,6 @@
 //! Golden stories of the engine's decisions.
 
+mod assigning;
 mod executors;
 mod moving;
 mod script;

@@ -229,6 +229,9 @@ impl EngineWorld {
         if let Some(delivery) = line.option("delivery") {
             body["delivery"] = json!(delivery);
         }
+        if let Some(strategy) = line.option("strategy") {
+            body["assignment"]["strategy"] = json!(strategy);
+        }
         if let Some(lost_after) = line.option("lost_after") {
             body["lost_after"] = json!(lost_after);
         }
@@ -237,6 +240,7 @@ impl EngineWorld {
             now: self.now,
             min_interval: Millis(100),
             functions_allowed: true,
+            custom_strategy: true,
             current: None,
             settled: Timestamp(0),
             calendars: Some(&self.state),

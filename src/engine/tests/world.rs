@@ -437,6 +437,7 @@ fn settings() -> EngineSettings {
         dispatch_ttl: Millis(1_000),
         activation_horizon: HORIZON,
         attempts_max: usize::MAX,
+        strategy: None,
         executors: ExecutorSettings::default(),
         info: sample_node(1, Liveness::Working).info,
     }

@@ -2,6 +2,7 @@
 //! that keep a promise, are in `guards`.
 
 pub mod after_run;
+mod assign;
 pub mod attempts;
 pub mod calendars;
 pub mod chains;

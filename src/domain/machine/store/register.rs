@@ -85,6 +85,11 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> Register<K, V> {
         self.records.get(key)
     }
 
+    /// All records. The copy shares them.
+    pub fn records(&self) -> OrdMap<K, Arc<V>> {
+        self.records.clone()
+    }
+
     /// The records in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Arc<V>)> {
         self.records.iter()

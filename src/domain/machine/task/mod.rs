@@ -2,6 +2,7 @@
 //! it.
 
 pub mod after_run;
+pub mod assigned;
 pub mod attempts;
 pub mod calendar_users;
 pub mod chains;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Named, NodeIntent,
-    NodeJoin, NodeLiveness, OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode,
-    SetScheduler, Settle, SettleSpan, Start,
+    Assign, Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Named,
+    NodeIntent, NodeJoin, NodeLiveness, OfExecution, OfFence, OfNode, PauseTask, PutCalendar,
+    PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
@@ -75,7 +75,8 @@ pub(super) fn command(
         118..136 => Some(of_put(now, dice)),
         136..168 => Some(lifecycle(state, now, dice)),
         168..180 => Some(executors::plausible(state, dice)),
-        180..198 => Some(about_node(state, dice)),
+        180..196 => Some(about_node(state, dice)),
+        196..198 => Some(assign(dice)),
         198 => Some(Command::CleanupAll(CleanupAll {
             cluster: "punctual".to_owned(),
             from: 0,
@@ -222,6 +223,17 @@ fn about_files(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command
         _ => DeclaredObject::Task { spec, hash },
     };
     Command::Declare(Box::new(Declare { set, object, if_match }))
+}
+
+/// Parts or choices, mostly ones that may be.
+fn assign(dice: &mut StepNumbers) -> Command {
+    let node = |dice: &mut StepNumbers| NodeId::new(1 + dice.below(3), 1);
+    if dice.percent(50) {
+        let choice = dice.percent(80).then(|| node(dice));
+        return Command::Assign(Assign::Choices(vec![(name(dice), choice)]));
+    }
+    let first = if dice.percent(90) { String::new() } else { name(dice) };
+    Command::Assign(Assign::Parts(vec![(first, node(dice)), (name(dice), node(dice))]))
 }
 
 fn about_node(state: &State, dice: &mut StepNumbers) -> Command {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::super::Refusal;
 use super::super::command::{
-    Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Finish, Genesis,
-    MarkDeleted, Named, NodeFunctions, NodeIntent, NodeJoin, NodeLiveness, NodePatch, NodeUp,
-    OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler, Settle,
-    SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
+    Assign, Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Finish,
+    Genesis, MarkDeleted, Named, NodeFunctions, NodeIntent, NodeJoin, NodeLiveness, NodePatch,
+    NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler,
+    Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -254,7 +254,7 @@ pub(super) fn commands() -> Vec<Command> {
 }
 
 /// Those of the kinds from 36 on.
-fn newer_commands(node: NodeId, session: SessionId) -> [Command; 6] {
+fn newer_commands(node: NodeId, session: SessionId) -> [Command; 7] {
     let joining = NodeId::new(4, 1);
     let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
     [
@@ -268,6 +268,10 @@ fn newer_commands(node: NodeId, session: SessionId) -> [Command; 6] {
         })),
         Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
         Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
+        Command::Assign(Assign::Choices(vec![
+            ("a".to_owned(), Some(node)),
+            ("b".to_owned(), None),
+        ])),
     ]
 }
 

@@ -96,7 +96,7 @@ pub(super) fn triggers() -> [Trigger; 6] {
     [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim, T::Chain]
 }
 
-pub(super) fn strategies() -> [Strategy; 6] {
+pub(super) fn strategies() -> [Strategy; 7] {
     use Strategy as S;
-    [S::Consistent, S::HashSharding, S::HashSlot, S::Range, S::Weighted, S::RoundRobin]
+    [S::Consistent, S::HashSharding, S::HashSlot, S::Range, S::Weighted, S::RoundRobin, S::Custom]
 }

@@ -155,7 +155,7 @@ pub struct RetryBody {
 #[schemars(extend("x-input-required" = []))]
 pub struct AssignmentBody {
     /// How; null: as the cluster does.
-    #[schemars(extend("enum" = ["consistent", "hash_sharding", "hash_slot", "range", "weighted", "round_robin", null]))]
+    #[schemars(extend("enum" = ["consistent", "hash_sharding", "hash_slot", "range", "weighted", "round_robin", "custom", null]))]
     pub strategy: Option<Word>,
     /// Labels that a node must have.
     pub selector: BTreeMap<String, String>,
