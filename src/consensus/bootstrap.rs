@@ -48,11 +48,30 @@ pub(super) struct MemberStanding {
     pub identity: Option<FolderIdentity>,
     /// Whether its log has any content.
     pub initialised: bool,
+    /// The number of this process. Raft runs under the identity from then on.
+    pub process: Option<u64>,
     pub save: SaveIdentity,
     pub now: Timestamp,
 }
 
 impl MemberStanding {
+    /// Notes that Raft runs from now on, in the process of this number. Returns the Raft node id,
+    /// which changes no more.
+    pub fn run(&mut self, process: u64) -> NodeId {
+        self.process = Some(process);
+        self.node()
+    }
+
+    /// Whether this node accepts an identity that it does not have. It has promised nothing under an
+    /// earlier one: its log holds neither vote nor entry. Once Raft runs, its Raft id stays; the
+    /// cluster id may still change, because a founder that lost its data before the cluster was
+    /// created gives out another one.
+    fn may_adopt(&self, node: NodeId) -> bool {
+        let own = self.identity.as_ref();
+        let promised = self.initialised || own.is_some_and(|own| own.voted);
+        !promised && (self.process.is_none() || self.node() == node)
+    }
+
     fn adopt(&mut self, cluster_id: u128, node: NodeId) -> Result<(), StorageError> {
         let identity = FolderIdentity {
             cluster_name: self.cluster_name.clone(),
@@ -137,8 +156,8 @@ fn read_standing(body: Bytes) -> Result<StandingAnswer, Malformed> {
     Ok(answer)
 }
 
-/// Handles the assignment of a cluster id to this node. A node with an empty log accepts it, also
-/// in place of an earlier id, because it has made no promises under that id.
+/// Handles the assignment of an identity to this node, which takes it if it
+/// [may](MemberStanding::may_adopt) or has it.
 pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Bytes, Malformed> {
     let mut reader = WireReader(body);
     let (high, low) = (reader.u64()?, reader.u64()?);
@@ -151,7 +170,7 @@ pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Byt
     }
     let own = standing.identity.as_ref();
     let same = own.is_some_and(|own| own.cluster_id == cluster_id && own.node == node);
-    let taken = same || (!standing.initialised && standing.adopt(cluster_id, node).is_ok());
+    let taken = same || (standing.may_adopt(node) && standing.adopt(cluster_id, node).is_ok());
     Ok(Bytes::from_static(if taken { &[1] } else { &[0] }))
 }
 
@@ -344,6 +363,43 @@ mod tests {
             command(&settings, MemberWord::NotListed),
             format!("{add} --http http://n2:8080")
         );
+    }
+
+    fn standing(identity: Option<FolderIdentity>) -> Mutex<MemberStanding> {
+        Mutex::new(MemberStanding {
+            cluster_name: "test".to_owned(),
+            member: 3,
+            list: 0,
+            identity,
+            initialised: false,
+            process: None,
+            save: Box::new(|_| Ok(())),
+            now: Timestamp(0),
+        })
+    }
+
+    #[test]
+    fn an_identity_is_replaced_only_before_anything_is_promised_under_it() {
+        let takes = |standing: &Mutex<MemberStanding>, cluster, node| {
+            *adopt(standing, adopt_bytes(cluster, node)).unwrap() == [1]
+        };
+        let [first, second] = [1, 2].map(|join| NodeId::new(3, join));
+        let new = standing(None);
+        assert!(takes(&new, 7, first));
+        assert!(takes(&new, 8, second), "Raft does not run yet");
+        // Raft runs under the id, and nothing is in its log.
+        assert_eq!(new.lock().run(99), second);
+        assert!(!takes(&new, 8, first) && !takes(&new, 8, NodeId::new(3, 3)));
+        assert!(takes(&new, 8, second), "it has it");
+        assert!(takes(&new, 9, second), "the cluster was never created");
+        // It has voted; its log is seen to have content only later.
+        new.lock().note_vote().unwrap();
+        assert!(!takes(&new, 10, second));
+        assert!(takes(&new, 9, second));
+        let held = new.lock().identity.clone().unwrap();
+        assert_eq!((held.cluster_id, held.node, held.voted), (9, second, true));
+        // Another member's is no answer at all.
+        assert!(adopt(&new, adopt_bytes(9, NodeId::new(4, 1))).is_err());
     }
 
     #[tokio::test(start_paused = true)]

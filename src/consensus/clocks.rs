@@ -1,5 +1,6 @@
 //! Polls the wall clocks of the other members, from which cluster time is computed. A poll carries
-//! the addresses of this node ([`addresses`](super::addresses)). The answers also show which members respond and which members their settings list.
+//! the addresses of this node ([`addresses`](super::addresses)). The answers also show which members
+//! respond, which members their settings list, and which process of a member answers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, ClusterClock};
 use crate::life;
 
+use super::bootstrap::MemberStanding;
 use super::core::RaftCore;
 use super::limits::{CLOCK_EVERY, CLOCK_LIMIT};
 use super::membership::MemberList;
@@ -62,33 +65,51 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
             tokio::time::sleep(SOON).await;
             continue;
         };
-        let asked = core.clock.asking();
+        let (asked, at) = (core.clock.asking(), Instant::now());
         match peer.forward.call(kind::CLOCK, core.announced.announcement(), CLOCK_LIMIT).await {
             Ok(answer) => match read(answer) {
-                Ok((wall, list)) => {
+                Ok((wall, list, process)) => {
                     core.clock.answered(peer.id, asked, wall);
                     core.contacts.answered(peer.id, list);
+                    core.announced.answered(peer.id);
+                    if let Some(process) = process {
+                        core.announced.copies.answered(peer.id, process, at);
+                    }
                 }
                 Err(error) => tracing::warn!(peer = peer.id, %error, "a clock cannot be read"),
             },
-            Err(error) => core.contacts.failed(peer.id, error),
+            Err(error) => {
+                core.announced.failed(peer.id, &peer.dialer.addr, &error);
+                core.contacts.failed(peer.id, error);
+            }
         }
         let calm = core.clock.sure() && super::lead::no_leader_reason(&core).is_none();
         tokio::time::sleep(if calm { CLOCK_EVERY } else { SOON }).await;
     }
 }
 
-/// The answer to a poll: the wall clock, and the hash of the member list.
-pub(super) fn shown(clock: &ClusterClock, list: u64) -> Bytes {
-    let mut out = BytesMut::with_capacity(16);
-    out.put_i64_le(clock.wall());
+/// The answer to a poll: the wall clock, the hash of the member list, and the number of the process
+/// if it has one.
+pub(super) fn shown(clock: &ClusterClock, standing: &MemberStanding) -> Bytes {
+    bytes(clock.wall(), standing.list, standing.process)
+}
+
+fn bytes(wall: i64, list: u64, process: Option<u64>) -> Bytes {
+    let mut out = BytesMut::with_capacity(24);
+    out.put_i64_le(wall);
     out.put_u64_le(list);
+    if let Some(process) = process {
+        out.put_u64_le(process);
+    }
     out.freeze()
 }
 
-fn read(answer: Bytes) -> Result<(i64, u64), Malformed> {
+/// Reads an answer. One of the first version has no number of its process.
+fn read(answer: Bytes) -> Result<(i64, u64, Option<u64>), Malformed> {
     let mut reader = WireReader(answer);
-    Ok((reader.u64()?.cast_signed(), reader.u64()?))
+    let (wall, list) = (reader.u64()?.cast_signed(), reader.u64()?);
+    let process = if reader.0.is_empty() { None } else { Some(reader.u64()?) };
+    Ok((wall, list, process))
 }
 
 /// Logs new problems.
@@ -141,6 +162,14 @@ mod tests {
     use super::super::membership::tests::list;
     use super::*;
     use crate::domain::ids::NodeId;
+
+    #[test]
+    fn answers_read_back() {
+        for process in [None, Some(0), Some(u64::MAX)] {
+            assert_eq!(read(bytes(-5, 7, process)), Ok((-5, 7, process)));
+        }
+        assert!(read(bytes(-5, 7, None).slice(..15)).is_err());
+    }
 
     #[test]
     fn whoever_comes_is_asked_once_and_whoever_goes_no_longer() {

@@ -68,7 +68,9 @@ pub(super) fn no_leader_reason(core: &RaftCore) -> Option<NoLeaderReason> {
 
 /// Problems that do not stop the node.
 pub(super) fn warnings(core: &RaftCore) -> Vec<String> {
-    core.contacts.warnings(&core.members.borrow())
+    let mut warnings = core.contacts.warnings(&core.members.borrow());
+    warnings.append(&mut core.announced.copies.warnings());
+    warnings
 }
 
 /// A voter that may succeed the leader.
@@ -90,11 +92,13 @@ fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
     best.map(|(id, _)| *id)
 }
 
-/// As leader, the voters that answer, this node included.
+/// As leader, the members that answer its heartbeats, with or without a vote, and this node.
 pub(super) fn answering(core: &RaftCore) -> BTreeSet<u64> {
-    let others = voters(core).0.into_iter();
-    let answer = others.filter(|(_, voter)| voter.answered < SUCCESSOR_SILENCE).map(|(id, _)| id);
-    answer.chain([core.id]).collect()
+    let heartbeat = core.raft.metrics().borrow_watched().heartbeat.clone().unwrap_or_default();
+    let answer = heartbeat
+        .into_iter()
+        .filter(|(_, at)| at.is_some_and(|at| (*at).elapsed() < SUCCESSOR_SILENCE));
+    answer.map(|(id, _)| id).chain([core.id]).collect()
 }
 
 /// As leader, the state of the other voters, and the index of the last committed entry.

@@ -16,6 +16,7 @@
 //! | who asks whether it may | the leader's answer | [`MEMBER_ANSWER`] | it is not known |
 //! | a starting node | a member's acknowledgements | [`ACKNOWLEDGED_LIMIT`] | it asks later |
 //! | a node | a member's wall clock | [`CLOCK_LIMIT`] | the answer is useless |
+//! | a node | a member at an address | [`ADDRESS_SILENCE`] | it tries another address |
 //!
 //! `engine/limits.rs` has the limits of the engine, `ops/limits.rs` those of requests. The relations
 //! are checked at compile time.
@@ -63,6 +64,12 @@ pub(super) const ACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(1);
 pub(super) const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for a clock's answer. A slower answer bounds the clock too loosely.
 pub(super) const CLOCK_LIMIT: Duration = Duration::from_millis(500);
+/// Time of failed dials after which an address of a member is given up.
+pub(super) const ADDRESS_SILENCE: Duration = Duration::from_secs(3);
+/// Pause before an announced address that was not believed is dialled again. It doubles each time.
+pub(super) const ADDRESS_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub(super) const ADDRESS_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
     // The leader reports that it is not confirmed before the reader closes the connection.
@@ -76,6 +83,8 @@ const _: () = {
     assert!(MEMBER_ANSWER.as_millis() < MEMBER_CHANGE.as_millis());
     // A possible successor answers often enough to confirm the lead.
     assert!(SUCCESSOR_SILENCE.as_millis() < LEAD_LIMIT.as_millis());
+    // An address is given up after several polls.
+    assert!(CLOCK_EVERY.as_millis() < ADDRESS_SILENCE.as_millis());
     // At most one request per clock is in flight.
     assert!(CLOCK_LIMIT.as_millis() < CLOCK_EVERY.as_millis());
     // The append to a peer times out long before the peer's disk ends the peer.

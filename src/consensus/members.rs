@@ -14,6 +14,7 @@ pub(super) mod reconcile;
 pub(super) mod removed;
 mod steps;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -165,11 +166,14 @@ pub(super) async fn followed(
     let unfinished = |why: &str| Err(MemberError::Unfinished(change.member(), why.to_owned()));
     loop {
         let gone = core.replica.read().is_gone(node);
-        // A removed node does not learn of the membership without it.
+        // A removed node does not learn of the membership without it, and of its end perhaps only
+        // from the others.
+        let own_end = || node.0 == core.id && core.removed.load(Ordering::Relaxed);
         let done = match adds {
             true => core.members.borrow().voters().contains(&node.0),
             false => {
-                gone && (node.0 == core.id || !core.members.borrow().nodes().contains(&node.0))
+                let listed = || core.members.borrow().nodes().contains(&node.0);
+                own_end() || (gone && (node.0 == core.id || !listed()))
             }
         };
         if done {

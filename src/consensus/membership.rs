@@ -1,11 +1,12 @@
 //! The members of the cluster, as one value that all parts watch.
 //!
 //! Before the first start, and while the log has no membership, it is the list in the settings.
-//! After that it is the membership of the log. The address of a member in the settings overrides
-//! the one in the log until the address in the log changes, and the address at which a member
-//! announced itself and was reached overrides both. So all members can get other addresses in the
-//! settings while the cluster stands still, and one can move while the settings of the others name
-//! its former address.
+//! After that it is the membership of the log. The address of a member in the settings precedes the
+//! one in the log until the address in the log changes, and the address at which a member announced
+//! itself and was reached precedes both. So all members can get other addresses in the settings
+//! while the cluster stands still, and one can move while the settings of the others name its former
+//! address. An address that cannot be dialled gives way to the next one
+//! ([`addresses`](super::addresses)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use openraft::Membership;
 use tokio::sync::watch;
 
 use super::ConsensusSettings;
-use super::addresses::ReachedAddresses;
+use super::addresses::KnownAddresses;
 use super::core::RaftCore;
 use super::network::config_id;
 use super::types::RaftMember;
@@ -109,11 +110,11 @@ impl MemberListSource {
         Self { settings: MemberList::of_settings(settings), first: None }
     }
 
-    /// The list for a membership, with the addresses at which members were reached.
+    /// The list for a membership, with what is known of addresses beside settings and log.
     pub fn of(
         &mut self,
         membership: &Membership<u64, RaftMember>,
-        reached: &ReachedAddresses,
+        known: &KnownAddresses,
     ) -> MemberList {
         let nodes = || membership.nodes().map(|(node, member)| (*node, member.clone()));
         if nodes().next().is_none() {
@@ -125,16 +126,32 @@ impl MemberListSource {
         let listed = nodes().map(|(node, logged)| {
             let id = config_id(node);
             let same = first.get(&id).is_none_or(|first| *first == logged);
-            let configured = self.settings.get(id).filter(|_| same);
-            let (peer, http) = match (reached.get(&node), configured) {
-                (Some(member), _) => (member.peer.clone(), member.http.clone()),
-                (None, Some(member)) => (member.peer.clone(), member.http.clone()),
-                (None, None) => (logged.peer, logged.http),
-            };
+            let configured = self
+                .settings
+                .get(id)
+                .map(|member| RaftMember { peer: member.peer.clone(), http: member.http.clone() });
+            let others = in_order(configured, logged, same);
+            let RaftMember { peer, http } = known.choose(node, &others);
             ListedMember { node, id, peer, http, votes: voters.contains(&node) }
         });
         MemberList(listed.collect())
     }
+}
+
+/// The addresses of a member in the settings and in the log, in the order in which they are tried:
+/// that of the log comes first if it changed since the start of this process. Two of one peer
+/// listener are one.
+fn in_order(
+    configured: Option<RaftMember>,
+    logged: RaftMember,
+    log_stands: bool,
+) -> Vec<RaftMember> {
+    let mut all: Vec<RaftMember> = configured.into_iter().chain([logged]).collect();
+    if !log_stands {
+        all.reverse();
+    }
+    all.dedup_by(|second, first| second.peer == first.peer);
+    all
 }
 
 /// Passes each change of the list to the parts that keep data per member.
@@ -187,7 +204,7 @@ pub(super) mod tests {
         settings.members.push(MemberAddress { id: 9, peer: "z".to_owned(), http: String::new() });
         let [a, b, c, d] =
             [(1, 1), (2, 1), (3, 1), (4, 1)].map(|(id, join)| NodeId::new(id, join).0);
-        let (mut lists, none) = (MemberListSource::new(&settings), ReachedAddresses::new());
+        let (mut lists, none) = (MemberListSource::new(&settings), KnownAddresses::default());
         let seed = lists.of(&Membership::default(), &none);
         assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "the log has no membership yet");
         // The address of c in the settings differs from the one that the log had at the start.
@@ -200,9 +217,24 @@ pub(super) mod tests {
         assert_eq!(then.voters(), [b, c]);
         // Where a member was reached is where it is.
         let there = RaftMember { peer: "there".to_owned(), http: String::new() };
-        let then = lists.of(&changed, &ReachedAddresses::from([(c, there)]));
+        let mut known = KnownAddresses::default();
+        known.reached.insert(c, there);
+        let then = lists.of(&changed, &known);
         assert_eq!(peers(&then), [(b, "moved-b", true), (c, "there", true), (d, "d", false)]);
         assert_eq!((then.place(3), then.place(2)), ((1, 3), (0, 3)));
+    }
+
+    #[test]
+    fn the_settings_and_the_log_are_tried_in_order() {
+        let at = |peer: &str| RaftMember { peer: peer.to_owned(), http: String::new() };
+        let peers = |configured: Option<&str>, stands| -> Vec<String> {
+            let all = in_order(configured.map(at), at("log"), stands);
+            all.into_iter().map(|member| member.peer).collect()
+        };
+        assert_eq!(peers(Some("file"), true), ["file", "log"]);
+        assert_eq!(peers(Some("file"), false), ["log", "file"], "the log changed");
+        assert_eq!(peers(Some("log"), true), ["log"]);
+        assert_eq!(peers(None, true), ["log"]);
     }
 
     #[test]

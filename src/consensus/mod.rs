@@ -20,6 +20,7 @@ mod bootstrap;
 mod checkpoint;
 mod clocks;
 mod contact;
+mod copies;
 mod core;
 mod events;
 mod formats;

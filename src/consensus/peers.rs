@@ -153,6 +153,7 @@ mod tests {
                 config_id: 1,
                 software: String::new(),
                 empty: false,
+                boot: None,
             }),
         }
     }

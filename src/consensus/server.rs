@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use crate::clock::ClusterClock;
 use crate::domain::machine::{Loader, RecordError};
 use crate::life;
-use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls, answer_held};
+use crate::transport::{
+    PeerConnection, PeerFrame, PeerIdentity, PeerRefusal, Purpose, answer_calls, answer_held,
+};
 
 use super::acknowledged;
 use super::addresses;
@@ -42,6 +44,14 @@ pub(super) struct PeerRequests {
 }
 
 impl PeerRequests {
+    /// Refuses a process that has a copy of the data of a member.
+    ///
+    /// # Errors
+    /// The reason, for its operator.
+    pub fn admit(&self, peer: &PeerIdentity) -> Result<(), PeerRefusal> {
+        self.core.get().map_or(Ok(()), |core| core.announced.copies.check(peer))
+    }
+
     /// Serves one connection until it ends.
     pub async fn serve(self: Arc<Self>, connection: PeerConnection) {
         let purpose = connection.hello.purpose;
@@ -62,10 +72,10 @@ impl PeerRequests {
     }
 
     async fn calls(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
-        let node = connection.hello.identity.node.0;
+        let from = Arc::new(connection.hello.identity.clone());
         let answer = move |frame: PeerFrame| {
-            let requests = Arc::clone(&self);
-            async move { requests.answer(node, frame).await }
+            let (requests, from) = (Arc::clone(&self), Arc::clone(&from));
+            async move { requests.answer(&from, frame).await }
         };
         answer_calls(connection, answer).await.map_err(io::Error::other)
     }
@@ -83,13 +93,15 @@ impl PeerRequests {
         answer_held(connection, answer).await.map_err(io::Error::other)
     }
 
-    async fn answer(&self, from: u64, frame: PeerFrame) -> Option<Bytes> {
-        let kind = frame.kind;
+    async fn answer(&self, peer: &PeerIdentity, frame: PeerFrame) -> Option<Bytes> {
+        // The peer drops a connection without answers, and its next one is refused with the reason.
+        self.admit(peer).ok()?;
+        let (kind, from) = (frame.kind, peer.node.0);
         let answered = match (kind, self.core.get()) {
             (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
             (kind::CLOCK, core) => {
-                let heard = core.map_or(Ok(()), |core| addresses::heard(core, from, frame.body));
-                heard.map(|()| Some(super::clocks::shown(&self.clock, self.standing.lock().list)))
+                let heard = core.map_or(Ok(()), |core| addresses::heard(core, peer, frame.body));
+                heard.map(|()| Some(super::clocks::shown(&self.clock, &self.standing.lock())))
             }
             (kind::ADOPT, _) => bootstrap::adopt(&self.standing, frame.body).map(Some),
             (_, None) => Ok(None),

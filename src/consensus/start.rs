@@ -145,6 +145,8 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
         && bootstrap::run(&settings, &standing, &asked, &progress, mint).await?;
     // Connections made so far were those of a node without an id.
     drop(asked);
+    let origin = draw(&fabric);
+    let id = standing.lock().run(origin);
     let peers = Arc::new(peers(&settings, &fabric, identify));
     let loaded = super::load::load(&mut checkpoints, &peers, advice, &progress).await?;
     let (state, meta) = match loaded {
@@ -153,11 +155,10 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
         }
         None => (State::default(), None),
     };
-    let id = standing.lock().node();
     if !log.is_empty() {
         acknowledged::check_all(&peers, id.0, &log).await?;
     }
-    let replica = Replica::new(draw(&fabric), state, settings.formats, metrics.clone());
+    let replica = Replica::new(origin, state, settings.formats, metrics.clone());
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
     let checkpoints = machine.checkpoints();
@@ -205,6 +206,7 @@ fn standing(
         list: bootstrap::list_hash(&settings.members),
         identity,
         initialised: false,
+        process: None,
         save,
         now: Timestamp(0),
     }))
@@ -253,8 +255,11 @@ async fn listen(
         tracing::info!(%addr, "listening for peers");
     }
     let (serving, known) = (Arc::clone(requests), Arc::clone(identify));
-    let accept =
-        move |_hello: &Hello| -> Result<transport::PeerIdentity, PeerRefusal> { Ok(known()) };
+    let admitting = Arc::clone(requests);
+    let accept = move |hello: &Hello| -> Result<transport::PeerIdentity, PeerRefusal> {
+        admitting.admit(&hello.identity)?;
+        Ok(known())
+    };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
     life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
     Ok(())
@@ -352,6 +357,7 @@ fn identify(
             config_id: standing.member,
             software: software.clone(),
             empty: !standing.initialised,
+            boot: standing.process,
         }
     })
 }

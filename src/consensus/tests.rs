@@ -1,6 +1,7 @@
 //! Three nodes over real sockets, with logs and stores in memory.
 
 mod agreement;
+mod copies;
 mod damage;
 mod events;
 mod golden;
@@ -288,7 +289,7 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
 /// The reason why a node ended.
 async fn end(node: &TestNode) -> String {
     let mut fatal = node.consensus.fatal();
-    let why = tokio::time::timeout(LIMIT, fatal.wait_for(Option::is_some)).await;
+    let why = tokio::time::timeout(LIMIT * 6, fatal.wait_for(Option::is_some)).await;
     why.unwrap().unwrap().clone().unwrap()
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn follow(
 ) {
     let RaftWatches { leader, members, mut lists } = followed;
     let mut metrics = core.raft.metrics();
-    let mut reached = core.announced.reached.subscribe();
+    let mut known = core.announced.known.subscribe();
     let mut stood = own_vote(&metrics.borrow_watched(), core.id);
     let mut listed = None;
     loop {
@@ -60,10 +60,10 @@ pub(super) async fn follow(
         }
         // Raft tells of every entry; the membership is another one once in months.
         let membership = Some(*seen.membership_config.log_id());
-        let moved = reached.has_changed().unwrap_or(false);
+        let moved = known.has_changed().unwrap_or(false);
         if listed != membership || moved {
             listed = membership;
-            let list = lists.of(seen.membership_config.membership(), &reached.borrow_and_update());
+            let list = lists.of(seen.membership_config.membership(), &known.borrow_and_update());
             members.send_if_modified(|known| {
                 let news = *known != list;
                 known.clone_from(&list);
@@ -92,8 +92,8 @@ pub(super) async fn follow(
         core.metrics.raft_applied_index.set(number(seen.last_applied.map_or(0, |id| id.index())));
         let changed = tokio::select! {
             changed = metrics.changed() => changed.is_ok(),
-            moved = reached.changed() => {
-                reached.mark_changed();
+            moved = known.changed() => {
+                known.mark_changed();
                 moved.is_ok()
             }
         };

@@ -69,6 +69,9 @@ pub struct PeerIdentity {
     pub software: String,
     /// Whether it has no data: neither vote nor log nor state.
     pub empty: bool,
+    /// The number that its process drew at its start, which tells it from a process with a copy of
+    /// its data. None: it has drawn none yet, or its version draws none.
+    pub boot: Option<u64>,
 }
 
 /// One side's half of the handshake. From a peer it is believed only once its proof was checked;
@@ -222,8 +225,16 @@ const ENCODING: Configuration<LittleEndian, Varint, Limit<MESSAGE_MAX>> =
 
 impl Opening {
     pub fn encode(&self) -> Result<Vec<u8>, PeerRefusal> {
-        let PeerIdentity { level, cluster_name, cluster_id, node, config_id, software, empty } =
-            self.hello.identity.clone();
+        let PeerIdentity {
+            level,
+            cluster_name,
+            cluster_id,
+            node,
+            config_id,
+            software,
+            empty,
+            boot,
+        } = self.hello.identity.clone();
         let wire = OpeningWire {
             level,
             cluster_name,
@@ -237,15 +248,23 @@ impl Opening {
             secured: self.secured,
             nonce: self.nonce,
         };
-        bincode::serde::encode_to_vec(wire, ENCODING)
-            .map_err(|error| PeerRefusal::malformed(format!("this node's hello: {error}")))
+        let own = |error| PeerRefusal::malformed(format!("this node's hello: {error}"));
+        let mut bytes = bincode::serde::encode_to_vec(wire, ENCODING).map_err(own)?;
+        if let Some(boot) = boot {
+            bytes.extend(bincode::serde::encode_to_vec(boot, ENCODING).map_err(own)?);
+        }
+        Ok(bytes)
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, PeerRefusal> {
-        let (wire, _): (OpeningWire, usize) = bincode::serde::decode_from_slice(body, ENCODING)
-            .map_err(|error| {
-                PeerRefusal::malformed(format!("the hello cannot be read: {error}"))
-            })?;
+        let theirs = |error| PeerRefusal::malformed(format!("the hello cannot be read: {error}"));
+        let (wire, used): (OpeningWire, usize) =
+            bincode::serde::decode_from_slice(body, ENCODING).map_err(theirs)?;
+        // The first version of the hello ends here.
+        let boot = match body.get(used..).unwrap_or_default() {
+            [] => None,
+            rest => Some(bincode::serde::decode_from_slice(rest, ENCODING).map_err(theirs)?.0),
+        };
         let purpose = Purpose::from_number(wire.purpose).ok_or_else(|| {
             PeerRefusal::malformed(format!("purpose {} is unknown", wire.purpose))
         })?;
@@ -257,6 +276,7 @@ impl Opening {
             config_id: wire.from_config_id,
             software: wire.software,
             empty: wire.empty,
+            boot,
         };
         let hello = Hello { identity, to_config_id: wire.to_config_id, purpose };
         Ok(Self { hello, secured: wire.secured, nonce: wire.nonce })

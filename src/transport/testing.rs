@@ -48,6 +48,7 @@ pub fn identity(config_id: u16) -> PeerIdentity {
         config_id,
         software: "0.1.0".to_owned(),
         empty: false,
+        boot: None,
     }
 }
 

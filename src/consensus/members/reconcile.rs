@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::Instant;
 
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::OfNode;
@@ -18,12 +19,17 @@ use super::super::lead;
 use super::super::limits::TRANSFER_LIMIT;
 use super::super::network::{config_id, kind};
 use super::super::types::RaftMember;
-use super::steps::{MembersView, MembershipStep, next_step};
+use super::steps::{MembersView, MembershipStep, may_vote, next_step};
 
 /// Interval between two looks.
 const LOOK: Duration = Duration::from_millis(200);
 /// Time limit for a step. It is taken again as long as it is the next one.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
+/// Time within which a learner must have all entries. Shorter than [`STEP_LIMIT`], so that the reason
+/// is known.
+const LEARN_LIMIT: Duration = Duration::from_secs(9);
+/// Interval between two looks at a learner.
+const LEARN_LOOK: Duration = Duration::from_millis(50);
 /// Time limit for the new node to store its identity.
 const ADOPT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -99,7 +105,7 @@ fn view(core: &RaftCore) -> Option<MembersView> {
     let seen = core.raft.metrics().borrow_watched().membership_config.clone();
     let membership = seen.membership();
     let logged = membership.nodes().map(|(node, member)| (*node, member.clone()));
-    let reached = core.announced.reached.borrow().clone();
+    let reached = core.announced.known.borrow().reached.clone();
     let state = core.replica.read();
     if state.cluster().id == 0 {
         return None;
@@ -140,7 +146,7 @@ async fn take(consensus: &Consensus, step: &MembershipStep) -> Result<(), String
         }
         MembershipStep::Admit(joining) => admit(core, joining).await,
         MembershipStep::Promote(node, voters) => {
-            caught_up(core, *node).await?;
+            learned(core, *node, voters).await?;
             change(core, ChangeMembers::ReplaceAllVoters(voters.clone())).await
         }
         MembershipStep::Joined(node) => {
@@ -173,17 +179,18 @@ async fn admit(core: &RaftCore, joining: &JoiningNode) -> Result<(), String> {
     added.map(|_response| ()).map_err(|error| error.to_string())
 }
 
-/// Waits until a learner has all entries that this node has now. openraft's own wait returns
-/// immediately while the log is shorter than its `replication_lag_threshold`.
-async fn caught_up(core: &RaftCore, learner: u64) -> Result<(), String> {
-    let upto = core.log.last();
-    let mut metrics = core.raft.metrics();
+/// Waits until a learner may vote: it answers, and has all entries that this node has now. openraft's
+/// own wait returns immediately while the log is shorter than its `replication_lag_threshold`.
+async fn learned(core: &RaftCore, learner: u64, after: &BTreeSet<u64>) -> Result<(), String> {
+    let (upto, deadline) = (core.log.last(), Instant::now() + LEARN_LIMIT);
     loop {
-        let followers = metrics.borrow_watched().replication.clone();
+        let followers = core.raft.metrics().borrow_watched().replication.clone();
         let followers = followers.ok_or("this node no longer leads")?;
-        if followers.get(&learner).copied().flatten() >= upto {
-            return Ok(());
+        let complete = followers.get(&learner).copied().flatten() >= upto;
+        match may_vote(learner, complete, after, &lead::answering(core)) {
+            Ok(()) => return Ok(()),
+            Err(why) if Instant::now() >= deadline => return Err(why.to_string()),
+            Err(_not_yet) => tokio::time::sleep(LEARN_LOOK).await,
         }
-        metrics.changed().await.map_err(|_stopped| "this node stops".to_owned())?;
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct MembersView {
     pub voters: Vec<BTreeSet<u64>>,
     /// All nodes in the membership, with their addresses there.
     pub logged: BTreeMap<u64, RaftMember>,
-    /// The voters that answer, the leader included.
+    /// The members that answer heartbeats, with or without a vote, and the leader.
     pub alive: BTreeSet<u64>,
     /// Nodes of the membership whose records say that they are members no more.
     pub gone: BTreeSet<u64>,
@@ -29,7 +29,7 @@ pub(super) struct MembersView {
     pub registered: BTreeSet<u64>,
     /// The node that is being added.
     pub joining: Option<JoiningNode>,
-    /// Where other nodes were reached, if that is what they tell of themselves.
+    /// Where the leader reached other nodes, if that is what they tell of themselves.
     pub reached: BTreeMap<u64, RaftMember>,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum MembershipStep {
     SetAddress(u64, RaftMember),
     /// Gives the new node its identity and makes it a learner.
     Admit(JoiningNode),
-    /// Waits until the learner has caught up and makes these the voters.
+    /// Waits until the learner [may vote](may_vote) and makes these the voters.
     Promote(u64, BTreeSet<u64>),
     /// Tells the state that the new node has its vote.
     Joined(u64),
@@ -68,6 +68,54 @@ pub(super) fn may_decide(after: &BTreeSet<u64>, alive: &BTreeSet<u64>) -> Result
     }
     let (answer, needed) = (after.intersection(alive).count(), after.len() / 2 + 1);
     if answer >= needed { Ok(()) } else { Err(MustStay::Majority(answer, needed)) }
+}
+
+/// Why a learner gets no vote yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoVote {
+    /// It does not answer.
+    #[error("it does not answer")]
+    Silent,
+    /// It lacks entries.
+    #[error("it does not have all data yet")]
+    Behind,
+    /// With it the voters that answer would be no majority.
+    #[error("of the voters then {0} would answer, and a majority of {1} is needed")]
+    Majority(usize, usize),
+}
+
+/// Checks that a learner may vote, so that these are the voters: it answers, has all entries, and a
+/// majority of the voters then answers. That it had all entries says nothing of a node that has
+/// fallen silent since.
+pub(super) fn may_vote(
+    learner: u64,
+    complete: bool,
+    after: &BTreeSet<u64>,
+    alive: &BTreeSet<u64>,
+) -> Result<(), NoVote> {
+    if !alive.contains(&learner) {
+        return Err(NoVote::Silent);
+    }
+    if !complete {
+        return Err(NoVote::Behind);
+    }
+    may_decide(after, alive).map_err(|rule| match rule {
+        // The learner is one.
+        MustStay::Last => NoVote::Majority(0, 1),
+        MustStay::Majority(answer, needed) => NoVote::Majority(answer, needed),
+    })
+}
+
+/// Another address of a member, which the leader itself has reached and where it answers now. The
+/// leader needs the address to send entries there, and others try their own addresses of the member
+/// as well, so that no majority has to reach it first.
+fn moved(view: &MembersView) -> Option<(u64, RaftMember)> {
+    let moved = view.reached.iter().find(|(node, address)| {
+        **node != view.own
+            && view.alive.contains(node)
+            && view.logged.get(node).is_some_and(|logged| logged != *address)
+    });
+    moved.map(|(node, address)| (*node, address.clone()))
 }
 
 /// The leader's next step. None: the membership is what the records say.
@@ -97,11 +145,8 @@ pub(super) fn next_step(view: &MembersView) -> Option<MembershipStep> {
     if !forgotten.is_empty() {
         return Some(MembershipStep::Forget(forgotten));
     }
-    let moved = view.reached.iter().find(|(node, address)| {
-        **node != view.own && view.logged.get(node).is_some_and(|logged| logged != *address)
-    });
-    if let Some((node, address)) = moved {
-        return Some(MembershipStep::SetAddress(*node, address.clone()));
+    if let Some((node, address)) = moved(view) {
+        return Some(MembershipStep::SetAddress(node, address));
     }
     join(view, voters)
 }
@@ -228,8 +273,8 @@ mod tests {
         assert_eq!(may_decide(&set(&[]), &view.alive), Err(MustStay::Last));
         assert_eq!(may_decide(&set(&[A, C]), &view.alive), Ok(()));
         // Other steps go on.
-        view.reached = BTreeMap::from([(B.0, at("moved"))]);
-        assert_eq!(next_step(&view), Some(MembershipStep::SetAddress(B.0, at("moved"))));
+        view.reached = BTreeMap::from([(C.0, at("moved"))]);
+        assert_eq!(next_step(&view), Some(MembershipStep::SetAddress(C.0, at("moved"))));
     }
 
     #[test]
@@ -239,5 +284,20 @@ mod tests {
         assert_eq!(next_step(&view), None, "a leader knows of itself only what it tells");
         view.reached.insert(B.0, at("moved"));
         assert_eq!(next_step(&view), Some(MembershipStep::SetAddress(B.0, at("moved"))));
+        view.alive.remove(&B.0);
+        assert_eq!(next_step(&view), None, "it was there, and does not answer now");
+    }
+
+    #[test]
+    fn a_learner_votes_when_it_answers_and_has_all_and_a_majority_answers() {
+        let (before, after) = (set(&[A, B, C]), set(&[A, B, C, D]));
+        let of = |complete, alive: &[NodeId]| may_vote(D.0, complete, &after, &set(alive));
+        assert_eq!(of(true, &[A, B, C, D]), Ok(()));
+        assert_eq!(of(true, &[A, B, C]), Err(NoVote::Silent), "it has fallen silent");
+        assert_eq!(of(false, &[A, B, C, D]), Err(NoVote::Behind));
+        // Two of the three decide, and two of the four would not.
+        assert_eq!(may_decide(&before, &set(&[A, B])), Ok(()));
+        assert_eq!(of(true, &[A, D]), Err(NoVote::Majority(2, 3)));
+        assert_eq!(of(true, &[A, B, D]), Ok(()));
     }
 }

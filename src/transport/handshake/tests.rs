@@ -296,6 +296,22 @@ async fn an_end_during_the_handshake_is_an_error() {
 }
 
 #[test]
+fn a_hello_tells_the_number_of_the_process_and_one_of_the_first_version_tells_none() {
+    let mut told = opening(hello(), true);
+    let first = told.encode().unwrap();
+    assert_eq!(Opening::decode(&first).unwrap(), told);
+    for boot in [0, 250, u64::MAX] {
+        told.hello.identity.boot = Some(boot);
+        let mut bytes = told.encode().unwrap();
+        assert!(bytes.starts_with(&first));
+        assert_eq!(Opening::decode(&bytes).unwrap(), told);
+        // A later version may append more.
+        bytes.extend([1, 2, 3]);
+        assert_eq!(Opening::decode(&bytes).unwrap(), told);
+    }
+}
+
+#[test]
 fn the_bytes_of_a_hello_never_change() {
     let mut hello = hello();
     hello.identity.cluster_id = Some(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
@@ -334,7 +350,8 @@ fn the_bytes_of_a_proof_never_change() {
 
 #[test]
 fn later_fields_are_skipped_and_unknown_purposes_are_not() {
-    let opening = opening(hello(), false);
+    let mut opening = opening(hello(), false);
+    opening.hello.identity.boot = Some(7);
     let mut longer = opening.encode().unwrap();
     longer.extend_from_slice(b"fields of a later level");
     assert_eq!(Opening::decode(&longer).unwrap(), opening);
