@@ -79,8 +79,7 @@ impl Api {
     pub async fn all_ended(&self) -> TestResult<()> {
         until("all executions to end", async || {
             for status in ["pending", "running"] {
-                let path = format!("/api/v1/executions?status={status}&limit=3");
-                let live = self.get(&path).await?;
+                let live = self.live(status).await?;
                 if !items(&live).is_empty() {
                     return Err(live.to_string().into());
                 }
@@ -88,5 +87,48 @@ impl Api {
             Ok(())
         })
         .await
+    }
+
+    /// Waits until no execution runs. A stopped scheduler holds those that are pending.
+    ///
+    /// # Errors
+    /// One does not end in time.
+    pub async fn none_runs(&self) -> TestResult<()> {
+        until("no execution to run", async || {
+            let running = self.live("running").await?;
+            if items(&running).is_empty() { Ok(()) } else { Err(running.to_string().into()) }
+        })
+        .await
+    }
+
+    /// Stops the scheduler, and waits until no execution is left. Those that were pending at the
+    /// stop are held, so they are let go, and it is stopped again.
+    ///
+    /// # Errors
+    /// Some are left in time.
+    pub async fn quiet(&self) -> TestResult<()> {
+        until("a stop of the scheduler with nothing left", async || {
+            self.post("/api/v1/scheduler/stop", &json!({})).await?;
+            self.none_runs().await?;
+            let held = self.live("pending").await?;
+            if items(&held).is_empty() {
+                return Ok(());
+            }
+            self.post("/api/v1/scheduler/start", &json!({})).await?;
+            for execution in items(&held) {
+                let path = format!("/api/v1/executions/{}", text(execution, "id"));
+                until("a held execution to go on", async || {
+                    let found = self.get(&path).await?;
+                    if text(&found, "status") == "pending" { Err("held".into()) } else { Ok(()) }
+                })
+                .await?;
+            }
+            Err(held.to_string().into())
+        })
+        .await
+    }
+
+    async fn live(&self, status: &str) -> TestResult<Value> {
+        self.get(&format!("/api/v1/executions?status={status}&limit=3")).await
     }
 }

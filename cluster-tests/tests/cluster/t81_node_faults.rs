@@ -48,7 +48,8 @@ async fn started_by(
 /// Stops the scheduler, and compares the starts with the fired ticks of all tasks.
 async fn once_each(api: &Api, notes: &Path) -> TestResult<()> {
     api.post("/api/v1/scheduler/stop", &json!({})).await?;
-    api.all_ended().await?;
+    // What was pending is held.
+    api.none_runs().await?;
     let mut fired = 0;
     for number in 0..TASKS {
         let task = api.get(&format!("/api/v1/tasks/beat-{number}")).await?;

@@ -16,12 +16,6 @@ async fn note(notes: &Path, wanted: impl Fn(&[Vec<String>]) -> bool) -> TestResu
     .await
 }
 
-/// Stops the scheduler, and waits until nothing runs or waits any more.
-async fn quiet(api: &Api) -> TestResult<()> {
-    api.post("/api/v1/scheduler/stop", &json!({})).await?;
-    api.all_ended().await
-}
-
 /// How often a task's ticks fired, as a node has it.
 async fn fired(api: &Api, name: &str) -> TestResult<u64> {
     let task = api.get(&format!("/api/v1/tasks/{name}")).await?;
@@ -42,7 +36,7 @@ async fn a_tick_whose_work_is_short_starts_once_in_the_whole_cluster() -> TestRe
     }
     note(&notes, |found| found.len() >= 60).await?;
     let api = cluster.api(2);
-    quiet(&api).await?;
+    api.quiet().await?;
     let mut found = noted(&notes);
     let mut told = 0;
     for name in &names {
@@ -132,7 +126,7 @@ async fn resumes_and_retries_that_are_repeated_fire_no_tick_twice() -> TestResul
     }
     let seen = noted(&notes).len();
     note(&notes, |found| found.len() >= seen + 8).await?;
-    quiet(&api).await?;
+    api.quiet().await?;
     let mut found = noted(&notes);
     assert_eq!(u64::try_from(found.len())?, fired(&api, "beat").await?);
     let all = found.len();
