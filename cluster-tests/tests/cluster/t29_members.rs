@@ -148,12 +148,19 @@ impl Load {
         })
         .await?;
         // Nothing changes while it is read. What fired and did not start yet stays pending.
-        api.post("/api/v1/scheduler/stop", &json!({})).await?;
+        // A node without a leader for a moment answers later.
+        until("the scheduler to stop", async || {
+            api.post("/api/v1/scheduler/stop", &json!({})).await
+        })
+        .await?;
         api.none_runs().await?;
         let mut counts = BTreeMap::new();
         let mut wrong = Vec::new();
         for task in &self.tasks {
-            let report = TaskReport::ask(&api, text(task, "name"), STEP).await?;
+            let report = until("the report of a task", async || {
+                TaskReport::ask(&api, text(task, "name"), STEP).await
+            })
+            .await?;
             wrong.extend(report.uncovered());
             report.count(until_now, &mut counts);
         }
@@ -164,7 +171,8 @@ impl Load {
         let started = noted(&self.notes);
         let once: BTreeSet<&Vec<String>> = started.iter().collect();
         assert_eq!(once.len(), started.len(), "a tick started twice");
-        let executions = api.all("/api/v1/executions").await?;
+        let executions =
+            until("the executions", async || api.all("/api/v1/executions").await).await?;
         let late = executions.iter().filter_map(|one| field(one, "lateness_ms").as_i64()).max();
         println!("{fired} ticks fired, none missed, none doubled, the latest {late:?} ms late");
         Ok(())
@@ -224,7 +232,10 @@ async fn a_member_moves_to_another_port_and_only_its_own_settings_say_so() -> Te
     // Each learns it by itself, and may be ready before.
     known_at(&cluster, &[1, 2, 3], 3, &moved.to_string()).await?;
     load.nothing_missed(&cluster, 1).await?;
-    cluster.api(1).post("/api/v1/scheduler/start", &json!({})).await?;
+    until("the scheduler to start", async || {
+        cluster.api(1).post("/api/v1/scheduler/start", &json!({})).await
+    })
+    .await?;
     // Another one starts again with its former settings, and the two do without the third.
     assert!(cluster.stop(1).await?.success());
     cluster.start_node(1)?;
@@ -330,7 +341,9 @@ async fn a_copy_of_a_data_folder_does_not_take_the_place_of_the_node_that_runs()
     says(&cluster, 4, &[peer.as_str(), &copied, "Stop one of the two"]).await?;
     members(&cluster, 1, &[1, 2, 3]).await?;
     for node in 1..=3 {
-        let shown = cluster.api(node).get("/api/v1/nodes/n3").await?;
+        let api = cluster.api(node);
+        let shown =
+            until("n3 as a node has it", async || api.get("/api/v1/nodes/n3").await).await?;
         assert_eq!(text(&shown, "peer"), peer);
     }
     cluster.kill9(4)?;
