@@ -35,7 +35,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub struct DataFolder {
     path: PathBuf,
     reserve: DescriptorReserve,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl DataFolder {
@@ -102,6 +102,19 @@ impl DataFolder {
     }
 }
 
+/// The locked file of a folder.
+#[derive(Debug)]
+struct FolderLock(File);
+
+/// A child process that is being started has the file too until it is the new program. The lock would
+/// outlast its owner until then.
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file unlocks it as well.
+        let _closed = self.0.unlock();
+    }
+}
+
 /// The names in a folder that no node creates there, sorted.
 fn foreign(
     reserve: &DescriptorReserve,
@@ -121,7 +134,7 @@ fn foreign(
     Ok(names.filter(|name| !ours(name)).map(std::borrow::Cow::into_owned).collect())
 }
 
-fn lock(path: &Path) -> Result<File, StorageError> {
+fn lock(path: &Path) -> Result<FolderLock, StorageError> {
     let mut options = files::private();
     let open = options.read(true).create(true).truncate(false).open(path);
     let mut file = open.map_err(StorageError::at("open", path))?;
@@ -129,7 +142,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
         Ok(()) => {
             let write = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             write.map_err(StorageError::at("write", path))?;
-            Ok(file)
+            Ok(FolderLock(file))
         }
         Err(TryLockError::WouldBlock) => {
             let holder = holder(&mut file);
@@ -169,6 +182,18 @@ mod tests {
         assert!(error.file.ends_with("b/lock"));
         drop(first);
         DataFolder::open(&path, None).unwrap();
+    }
+
+    /// A process that is being started has the open files of its parent until it is the new program.
+    #[test]
+    fn a_folder_is_free_once_it_is_left_though_a_child_has_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        let first = lock(&path).unwrap();
+        let of_child = first.0.try_clone().unwrap();
+        drop(first);
+        lock(&path).unwrap();
+        drop(of_child);
     }
 
     fn mode(path: &Path) -> u32 {
