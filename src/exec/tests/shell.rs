@@ -57,6 +57,20 @@ fn is_stopped(pid: Pid) -> bool {
     threads.all(|thread| state(&thread.unwrap().path()) == Some('T'))
 }
 
+/// The shim of a bench that has run a process.
+fn shim_of(bench: &TestExec) -> Pid {
+    Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap()
+}
+
+/// The shim of a bench, started and then stopped.
+async fn stopped_shim(bench: &TestExec) -> Pid {
+    bench.run(&sh("true"), &attempt()).await;
+    let shim = shim_of(bench);
+    kill_process(shim, Signal::STOP).unwrap();
+    until("the shim is stopped", || is_stopped(shim)).await;
+    shim
+}
+
 async fn all_dead(pids: &[Pid]) {
     until("all processes are dead", || !pids.iter().any(|pid| is_alive(*pid))).await;
 }
@@ -218,10 +232,7 @@ async fn nothing_starts_late_or_without_leave() {
 #[tokio::test]
 async fn the_shim_itself_refuses_what_comes_late() {
     let bench = TestExec::new();
-    bench.run(&sh("true"), &attempt()).await;
-    let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
-    kill_process(shim, Signal::STOP).unwrap();
-    until("the shim is stopped", || is_stopped(shim)).await;
+    let shim = stopped_shim(&bench).await;
     let mark = bench.path("mark");
     let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
     let deadline = soon.start_by;
@@ -235,10 +246,7 @@ async fn the_shim_itself_refuses_what_comes_late() {
 #[tokio::test]
 async fn a_shim_that_answers_late_is_believed() {
     let bench = TestExec::new();
-    bench.run(&sh("true"), &attempt()).await;
-    let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
-    kill_process(shim, Signal::STOP).unwrap();
-    until("the shim is stopped", || is_stopped(shim)).await;
+    let shim = stopped_shim(&bench).await;
     let mark = bench.path("mark");
     let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(50)), ..attempt() };
     // Two seconds after the time to start it is killed.
@@ -349,7 +357,7 @@ async fn when_the_node_lets_go_every_group_dies() {
     let running: Vec<StartedAttempt> =
         (0..5).map(|_| bench.start(sh(&script), attempt())).collect();
     let pids = pids(&file, 10).await;
-    let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
+    let shim = shim_of(&bench);
     // The last owners of the socket are dropped, as when the process dies.
     for attempted in &running {
         attempted.task.abort();
@@ -380,7 +388,7 @@ async fn when_the_shim_dies_its_groups_die_and_a_new_one_starts() {
     // The node does not know a group that was not reported yet: see the documentation of `shim`.
     running.started().await;
     let pids = pids(&file, 2).await;
-    let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
+    let shim = shim_of(&bench);
     kill_process(shim, Signal::KILL).unwrap();
     let outcome = running.ended().await;
     assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Lost, true));
