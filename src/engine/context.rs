@@ -17,6 +17,7 @@ use crate::consensus::{Consensus, DigestPoll, Proposal, ProposalAnswers, Proposa
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence};
+use crate::domain::machine::record::{Execution, Trigger};
 use crate::domain::machine::{Refusal, Task, envelope};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Exec;
@@ -25,12 +26,12 @@ use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
 use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
-use super::limits::{PROPOSAL_LIMIT, TOGETHER};
+use super::limits::{LEFT_AGAIN, PROPOSAL_LIMIT, TOGETHER};
 use super::moved::MembersChange;
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
 use super::timer::Alarm;
-use super::view::EngineView;
+use super::view::{EngineView, runs_in};
 
 /// The shortest lead: the runtime's timers are this coarse.
 const LEAD_MIN_US: u64 = 5_000;
@@ -386,11 +387,27 @@ impl EngineContext {
         *self.running.borrow()
     }
 
-    /// Waits until no attempt runs here, or the deadline.
-    pub async fn drained(&self, deadline: Instant) {
+    /// Waits until no attempt runs here and none is granted to this session; false: not before the
+    /// deadline.
+    pub async fn drained(&self, deadline: Instant) -> bool {
         let mut running = self.running.subscribe();
-        let _in_time =
-            tokio::time::timeout_at(deadline, running.wait_for(|running| *running == 0)).await;
+        let over = async {
+            while self.is_granted_some() || self.running() > 0 {
+                let none_runs = running.wait_for(|running| *running == 0);
+                drop(tokio::time::timeout(LEFT_AGAIN, none_runs).await);
+                tokio::time::sleep(LEFT_AGAIN).await;
+            }
+        };
+        tokio::time::timeout_at(deadline, over).await.is_ok()
+    }
+
+    /// Whether the applied state has an attempt of this session, begun or not.
+    fn is_granted_some(&self) -> bool {
+        let session = self.session();
+        let state = self.consensus.replica().read();
+        let granted =
+            |found: &Execution| runs_in(found, session) && found.trigger != Trigger::Claim;
+        state.busy_tasks().any(|task| task.live_executions().any(granted))
     }
 }
 

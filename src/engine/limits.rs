@@ -90,6 +90,8 @@ pub(super) const END_AGAIN: Millis = Millis::from_secs(10);
 
 /// A registration not answered by then is proposed again.
 pub(super) const REGISTER_LIMIT: Duration = Duration::from_secs(1);
+/// What a process that leaves has left is looked at this often.
+pub(super) const LEFT_AGAIN: Duration = Duration::from_millis(20);
 /// An intent to leave is not waited for longer.
 pub(super) const INTENT_LIMIT: Duration = Duration::from_secs(1);
 /// The node actor gets so long to end, and after it whatever is left.

@@ -191,18 +191,19 @@ impl Engine {
         liveness::heard(&self.context).await
     }
 
-    /// Hands all tasks over and waits for the running attempts, at most this long. Then it stops
-    /// the remaining ones.
-    pub async fn leave(&self, limit: Duration) {
-        let deadline = tokio::time::Instant::now() + limit;
+    /// Hands all tasks over and waits for the running attempts, at most for `patience`. Then it stops
+    /// the remaining ones and waits for their ends, at most for `stopping`. What was granted and is
+    /// not begun by then is given back, so that another node begins it.
+    pub async fn leave(&self, patience: Duration, stopping: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        self.context.dispatch.lock().slots.close();
         // Without a majority nobody could take the tasks over anyway.
         self.give_tasks_away().await;
         let ended = async {
-            self.context.drained(deadline).await;
-            if self.context.running() > 0 {
+            if !self.context.drained(deadline).await {
                 // A node actor that is gone has stopped them.
                 let _gone = self.node.send_message(NodeMsg::StopAll);
-                self.context.drained(tokio::time::Instant::now() + limit).await;
+                self.context.drained(tokio::time::Instant::now() + stopping).await;
             }
         };
         tokio::select! {
@@ -232,7 +233,11 @@ impl Engine {
         let command = Command::NodeIntent(NodeIntent { node, intent: Intent::Leaving });
         let mut bytes = Vec::new();
         envelope::pack(&mut bytes, &command, "", None);
-        let _outcome = self.context.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
+        let outcome = self.context.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
+        if outcome.is_ok() {
+            // No grant for this node comes after its intent, so all of them are known then.
+            self.context.consensus.read_barrier(INTENT_LIMIT).await;
+        }
     }
 
     /// Makes actors fail.

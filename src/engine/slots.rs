@@ -51,12 +51,15 @@ pub(super) struct SlotTable {
     running: usize,
     /// Number of executions that wait for a slot. Ticks that become due do not overtake them.
     waiting: usize,
+    /// Whether nothing more is begun here, because the process ends.
+    closed: bool,
 }
 
 impl Default for SlotTable {
     fn default() -> Self {
         let limit = usize::MAX;
-        Self { limit, asks: BTreeMap::new(), reserved: 0, running: 0, waiting: 0 }
+        let asks = BTreeMap::new();
+        Self { limit, asks, reserved: 0, running: 0, waiting: 0, closed: false }
     }
 }
 
@@ -79,7 +82,12 @@ impl SlotTable {
     /// Whether there is a free slot for another request.
     pub fn has_room(&self) -> bool {
         let taken = if bug!("slots-not-reserved") { 0 } else { self.reserved };
-        taken.saturating_add(self.running) < self.limit
+        !self.closed && taken.saturating_add(self.running) < self.limit
+    }
+
+    /// Makes no further requests. What was not begun by now is given back.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// Registers a request, which then holds a slot. False: there is no free slot, and the request

@@ -37,7 +37,7 @@ pub mod shim;
 mod shortage;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::path::PathBuf;

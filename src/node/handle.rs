@@ -147,8 +147,9 @@ impl Node {
         }
     }
 
-    /// Stops the node in order: its tasks go to other nodes, running attempts get 10 s to end, the
-    /// lead goes to another node, the API closes. When it returns, the tasks and threads of the node
+    /// Stops the node in order: its tasks go to other nodes, running attempts get 10 s to end, those
+    /// that were granted and not begun wait again for another node, the lead goes to another node, the
+    /// API closes. When it returns, the tasks and threads of the node
     /// have ended, and its folder and addresses are free; the thread that keeps output, and the shim
     /// if there is one, end with the last handle. A second call waits for the first one.
     pub async fn stop(&self) {
@@ -157,7 +158,7 @@ impl Node {
         let context = &self.0.context;
         if let Some(RunningParts { consensus, engine }) = context.running.get() {
             tracing::info!("leaving: tasks go to other nodes");
-            engine.leave(LEAVE_LIMIT).await;
+            engine.leave(LEAVE_LIMIT, LEAVE_LIMIT).await;
             let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
             engine.stop().await;
         }

@@ -1,6 +1,7 @@
 //! Behavior of a node when a part of its engine fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -9,8 +10,10 @@ use tokio::sync::watch;
 use super::{ApiRig, PATIENCE, config, function, yearly};
 use crate::config::MemberSettings;
 use crate::consensus::{NOT_LEADER, SERVICE_KIND};
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{ExecutionId, NodeId};
+use crate::domain::machine::record::Status;
 use crate::engine::ActorFault;
+use crate::exec::tests::connect::full;
 use crate::exec::{Func, FuncContext};
 
 fn fail(rig: &ApiRig, fault: ActorFault) {
@@ -117,7 +120,7 @@ async fn a_process_that_ends_takes_no_tasks_again_when_its_drain_ends() {
     rig.post(&format!("/nodes/{id}/drain"), Value::Null).await.expect(200);
     let applied = || parts.consensus.replica().applied();
     let before = applied();
-    let leaving = tokio::spawn(async move { engine.leave(PATIENCE).await });
+    let leaving = tokio::spawn(async move { engine.leave(PATIENCE, PATIENCE).await });
     until("it leaves", || applied() > before).await;
     rig.post(&format!("/nodes/{id}/undrain"), Value::Null).await.expect(200);
     rig.until(&format!("/api/v1/nodes/{id}"), |got| got.body["intent"] == "leaving").await;
@@ -125,12 +128,37 @@ async fn a_process_that_ends_takes_no_tasks_again_when_its_drain_ends() {
     rig.stop().await;
 }
 
+/// Its connection is not made, so it has not begun. Another process may carry it out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_did_not_begin_waits_again_when_it_has_left() {
+    let (listener, _fillers) = full();
+    let address = listener.local_addr().unwrap();
+    let rig = ApiRig::start().await;
+    let parts = rig.context.running.get().unwrap();
+    let engine = parts.engine.clone();
+    let url = format!("http://{address}/");
+    let action = json!({"http": {"url": url, "connect_timeout": "10m"}});
+    let body = json!({"name": "call", "schedule": yearly(), "action": action});
+    rig.post("/tasks", body).await.expect(201);
+    let triggered = rig.post("/tasks/call/trigger", Value::Null).await.expect(201);
+    let id: ExecutionId = triggered.body["id"].as_str().unwrap().parse().unwrap();
+    let status = || {
+        let state = parts.consensus.replica().read();
+        state.execution(id).map(|(_, execution)| execution.status)
+    };
+    until("it is granted", || status() == Some(Status::Running)).await;
+    engine.leave(Duration::ZERO, PATIENCE).await;
+    engine.stop().await;
+    assert_eq!((engine.running(), status()), (0, Some(Status::Pending)));
+    drop(rig);
+}
+
 /// Waits until a condition holds.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

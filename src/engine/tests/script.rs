@@ -28,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 57);
+    stories::play::<EngineWorld>("engine/testscripts", 58);
 }
 
 fn duration(text: &str) -> Millis {
@@ -89,6 +89,7 @@ impl StoryWorld for EngineWorld {
                 self.told.push(format!("{assessed} of {} tasks", self.state.task_count()));
             }
             "limit" => self.dispatch.slots.set_limit(line.number_at(1).try_into().expect("small")),
+            "close" => self.dispatch.slots.close(),
             "fill" => self.on_attempt(DispatchEvent::Fill),
             "check" => self.on_attempt(DispatchEvent::Check),
             "check-grants" => self.on_attempt(DispatchEvent::CheckGrants),

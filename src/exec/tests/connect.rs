@@ -14,7 +14,7 @@ use super::*;
 use crate::exec::http;
 
 /// A listener whose queue is full, so that the first packet of the next connection is lost.
-fn full() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+pub(crate) fn full() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();

@@ -1,6 +1,6 @@
 //! Attempts with real effects: processes under a real shim, requests to a real server.
 
-mod connect;
+pub(crate) mod connect;
 mod descriptors;
 mod executor;
 mod func;
