@@ -1,8 +1,8 @@
 //! What files define against what the cluster has: who proposes, and what.
 //!
 //! Each node reads its own files. The set of definitions that was begun last is in force for the
-//! whole cluster. A node begins a set only when its files change, so nodes with different files do not
-//! replace each other's definitions in turn.
+//! whole cluster, also when no member has it any more. A node begins a set only when its files change,
+//! so nodes with different files do not replace each other's definitions in turn.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub fn turn(state: &State, node: NodeId, hash: u128) -> FilesTurn {
         // Another node began the same set anew, or this one told of problems.
         (_, Some(set)) if set.hash == hash => FilesTurn::Tell,
         (Some(_), Some(_)) => FilesTurn::Different,
-        // Who had the set in force is no member any more.
+        // The first files of the cluster.
         (_, None) => FilesTurn::Begin,
         (None, Some(_)) => match own {
             // It had these before, and only told of problems since.

@@ -20,6 +20,9 @@ pub struct DriftView {
     pub hash: Option<String>,
     /// Whether these definitions are in force in the cluster.
     pub in_force: bool,
+    /// A hash of the definitions in force, which may be those of no node any more; null: no node has
+    /// proposed any.
+    pub hash_in_force: Option<String>,
     /// How many tasks they have.
     pub tasks: u64,
     /// How many calendars they have.

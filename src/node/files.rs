@@ -123,11 +123,11 @@ impl FilesNotes {
         if let FilesOutcome::Different(nodes) = &outcome
             && self.outcome.as_ref() != Some(&outcome)
         {
-            let nodes = nodes.join(", ");
+            let nodes = if nodes.is_empty() { "none".to_owned() } else { nodes.join(", ") };
             tracing::warn!(
                 nodes,
                 "the files of this node define other tasks than those in force, which these nodes \
-                 have; it changes nothing until its files change"
+                 have; it changes nothing until a definition in its files changes"
             );
         }
         self.outcome = Some(outcome);

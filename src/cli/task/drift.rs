@@ -50,6 +50,11 @@ fn describe(drift: &DriftView) -> String {
         }
         out.push_str(&format!("\n{}", table.render(true)));
     }
+    if let Some(hash) = &drift.hash_in_force
+        && !nodes.iter().any(|node| node.in_force)
+    {
+        out.push_str(&format!("\n{}", nobody_has(hash)));
+    }
     if !items.is_empty() {
         let mut table = Table::new("differences", &["KIND", "NAME", "STATE", "REASON", "FILE"]);
         for item in items {
@@ -60,6 +65,15 @@ fn describe(drift: &DriftView) -> String {
         out.push_str(&format!("\n{}", table.render(true)));
     }
     out
+}
+
+/// What to do when no node has the definitions in force.
+fn nobody_has(hash: &str) -> String {
+    format!(
+        "no node has the definitions in force ({hash}): they stay as they are.\n\
+         To put the files of a node in force, change a definition in them, such as the \
+         description of a task, and save.\n"
+    )
 }
 
 fn of_node(drift: &DriftView) -> String {
@@ -93,7 +107,7 @@ fn state(node: &NodeFilesView) -> String {
     let state = match (node.in_force, node.complete) {
         (true, true) => "in force",
         (true, false) => "in force, not all of it proposed yet",
-        (false, _) => "different: changes nothing until its files change",
+        (false, _) => "different: changes nothing until a definition in its files changes",
     };
     match node.problems {
         0 => state.to_owned(),
@@ -146,6 +160,7 @@ mod tests {
             problems: Vec::new(),
             hash: Some("00ff".to_owned()),
             in_force: true,
+            hash_in_force: Some("00ff".to_owned()),
             tasks: 1,
             calendars: 0,
             applied: None,
@@ -159,5 +174,13 @@ mod tests {
         assert!(!in_step(&drift));
         drift.nodes.pop();
         assert!(in_step(&drift));
+        assert!(!told.contains("no node has"), "{told}");
+
+        // Those that had them have left the cluster.
+        drift.nodes = vec![node("n2", false)];
+        let told = describe(&drift);
+        for text in ["no node has the definitions in force (00ff)", "change a definition"] {
+            assert!(told.contains(text), "{text} in:\n{told}");
+        }
     }
 }

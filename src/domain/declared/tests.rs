@@ -3,10 +3,12 @@
 use super::*;
 use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{
-    Command, Declare, DeclaredObject, FilesRead, FilesStep, Named, NodeUp, Put, PutMode,
+    Command, Declare, DeclaredObject, FilesRead, FilesStep, Named, NodeIntent, NodeUp, OfNode, Put,
+    PutMode,
 };
 use crate::domain::machine::envelope::{self, EntryHead};
-use crate::domain::machine::{Answer, Applied, Response, node_info};
+use crate::domain::machine::record::Intent;
+use crate::domain::machine::{Answer, Applied, Refusal, Response, node_info};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
@@ -115,10 +117,40 @@ fn problems_in_files_change_nothing_and_are_taken_back() {
     // One that never had any without problems.
     world.tells(2, FilesStep::Broken(1));
     assert_eq!(world.turn(2, 9), FilesTurn::Tell);
-    // With the last node that has the set, the set goes.
-    world.tells(1, FilesStep::None);
-    assert_eq!(world.state.files_in_force(), None);
-    assert_eq!(world.turn(2, 9), FilesTurn::Begin);
+}
+
+/// What no member has any more stays in force: the older files of another node do not undo it.
+#[test]
+fn a_set_outlasts_the_nodes_that_have_it() {
+    for removed in [false, true] {
+        let mut world = FilesWorld::new();
+        world.tells(2, FilesStep::Begin(6));
+        world.tells(2, FilesStep::Complete(6));
+        world.tells(1, FilesStep::Begin(7));
+        world.tells(1, FilesStep::Complete(7));
+        let set = world.state.files_in_force().unwrap().clone();
+        if removed {
+            let node = NodeId::new(1, 1);
+            let intent = NodeIntent { node, intent: Intent::Removing };
+            world.apply(&Command::NodeIntent(intent)).unwrap();
+            world.apply(&Command::NodeRemove(OfNode { node })).unwrap();
+        } else {
+            world.tells(1, FilesStep::None);
+        }
+        assert_eq!(world.state.files_in_force(), Some(&set));
+        assert_eq!(world.state.files().count(), 1);
+        assert_eq!(world.turn(2, 6), FilesTurn::Different);
+        let older = world.state.files_of(NodeId::new(2, 1)).unwrap().set;
+        let object = DeclaredObject::Task { spec: spec("a"), hash: 61 };
+        let declare = Declare { set: older, object, if_match: None };
+        let refused = world.apply(&Command::Declare(Box::new(declare)));
+        assert_eq!(refused, Err(Refusal::RevisionMismatch { current: set.set }));
+        // The same files are in force again wherever they are; others are when they change.
+        assert_eq!(world.turn(2, 7), FilesTurn::Tell);
+        world.tells(2, FilesStep::Tell(7));
+        assert_eq!(world.turn(2, 7), FilesTurn::InStep);
+        assert_eq!(world.turn(2, 8), FilesTurn::Begin);
+    }
 }
 
 #[test]

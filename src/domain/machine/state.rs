@@ -19,7 +19,7 @@ use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
 use super::task::dispatched::{DeclaredTasks, InFlight};
 use super::task::editor::{EntryContext, TaskEditor};
-use super::task::files::{FilesRecord, TaskSource};
+use super::task::files::{FilesRecord, SetRecord, TaskSource};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
 use super::task::record::{
@@ -48,6 +48,8 @@ registers! {
         members: NodeId => MemberRecord, b'm';
         /// What nodes read in their files.
         files: NodeId => FilesRecord, b'f';
+        /// The set of files in force, by the name of the cluster's only one.
+        sets: Arc<str> => SetRecord, b'g';
         /// Which tasks come from files, by name.
         sources: Arc<str> => TaskSource, b'o';
         /// The node of each part of the names, by the first name of the part.

@@ -26,6 +26,7 @@ pub(crate) fn show(context: &Context, view: &StateView) -> DriftView {
         problems,
         hash: set.map(|set| hex(set.hash)),
         in_force: own.is_some_and(|own| in_force(view, own, set)),
+        hash_in_force: view.state.files_in_force().map(|set| hex(set.hash)),
         tasks: set.map_or(0, |set| set.tasks().count() as u64),
         calendars: set.map_or(0, |set| set.calendars().count() as u64),
         applied,

@@ -2,7 +2,8 @@
 //!
 //! A set is all definitions that the files of a node have. A node begins a set when its files
 //! change; the set that was begun last is in force. Only a set in force is proposed, so nodes with
-//! different files do not replace each other's definitions in turn.
+//! different files do not replace each other's definitions in turn. The set in force is a record of
+//! its own: it stays in force when the nodes that have it leave the cluster.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::domain::machine::effects::Effects;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::files::{FilesRecord, TaskSource};
+use crate::domain::machine::task::files::{FilesRecord, IN_FORCE, SetRecord, TaskSource};
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::TaskSpec;
 
@@ -30,11 +31,10 @@ impl State {
         self.registers.files.get(&node).map(|kept| &**kept)
     }
 
-    /// The set in force; none: no node has files.
+    /// The set in force; none: no node has begun one.
     #[must_use]
-    pub fn files_in_force(&self) -> Option<&FilesRecord> {
-        let begun = self.registers.files.values().filter(|kept| kept.set != Revision(0));
-        begun.max_by_key(|kept| kept.set).map(|kept| &**kept)
+    pub fn files_in_force(&self) -> Option<&SetRecord> {
+        self.registers.sets.get(IN_FORCE).map(|kept| &**kept)
     }
 
     /// Where the definition of a task comes from; none: not from files.
@@ -66,11 +66,15 @@ impl State {
                 return Ok(Answer::Done);
             }
             FilesStep::Tell(hash) => match in_force.filter(|set| set.hash == hash) {
-                Some(set) => FilesRecord { problems: 0, ..set },
+                Some(SetRecord { hash, set, complete }) => {
+                    FilesRecord { hash, set, complete, problems: 0 }
+                }
                 None => FilesRecord { hash, set: Revision(0), complete: false, problems: 0 },
             },
             FilesStep::Begin(hash) => {
                 let set = Revision(self.cluster.counter);
+                let begun = SetRecord { hash, set, complete: false };
+                self.registers.sets.set(IN_FORCE.into(), begun);
                 FilesRecord { hash, set, complete: false, problems: 0 }
             }
             FilesStep::Complete(hash) => return self.complete(hash, in_force),
@@ -86,10 +90,14 @@ impl State {
     }
 
     /// Notes with all nodes that have the set in force that everything of it was proposed.
-    fn complete(&mut self, hash: u128, in_force: Option<FilesRecord>) -> Response {
+    fn complete(&mut self, hash: u128, in_force: Option<SetRecord>) -> Response {
         let Some(set) = in_force.filter(|set| set.hash == hash) else {
             return Err(Refusal::Order);
         };
+        if !set.complete {
+            let whole = SetRecord { complete: true, ..set.clone() };
+            self.registers.sets.set(IN_FORCE.into(), whole);
+        }
         let with = self.registers.files.iter().filter(|(_, kept)| kept.set == set.set);
         let with: Vec<(NodeId, FilesRecord)> =
             with.map(|(node, kept)| (*node, FilesRecord::clone(kept))).collect();

@@ -19,6 +19,20 @@ pub struct FilesRecord {
     pub problems: u32,
 }
 
+/// The key of the set in force.
+pub const IN_FORCE: &str = "files";
+
+/// The set that was begun last. It is in force, whichever nodes have it and are members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRecord {
+    /// The hash of its definitions.
+    pub hash: u128,
+    /// Its number.
+    pub set: Revision,
+    /// Whether everything of it was proposed.
+    pub complete: bool,
+}
+
 /// Where the definition of a task comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSource {

@@ -39,10 +39,13 @@ impl MachineStory {
     /// What is known of files: of each node, and of each task that came from one.
     pub(super) fn sources(&self) -> Vec<String> {
         let state = &self.world.state;
-        let in_force = state.files_in_force().map(|kept| kept.set);
+        let in_force = state.files_in_force();
+        let nobody = in_force.filter(|set| state.files().all(|(_, kept)| kept.set != set.set));
+        let nobody =
+            nobody.map(|set| format!("hash {}, set {}: no node has it", set.hash, set.set.0));
         let nodes = state.files().map(|(node, kept)| {
             let name = &state.node(node).expect("a member").info.name;
-            let set = match (Some(kept.set) == in_force, kept.complete) {
+            let set = match (Some(kept.set) == in_force.map(|set| set.set), kept.complete) {
                 (true, true) => "in force",
                 (true, false) => "in force, incomplete",
                 (false, _) => "another set is in force",
@@ -58,6 +61,6 @@ impl MachineStory {
             let how = if own { "as declared" } else { "changed since" };
             format!("{}: hash {}, {how}", task.live.name, source.hash)
         });
-        nodes.chain(tasks).collect()
+        nobody.into_iter().chain(nodes).chain(tasks).collect()
     }
 }
