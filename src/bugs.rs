@@ -31,7 +31,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 56] = [
+pub const ALL: [(&str, &str); 59] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -84,6 +84,15 @@ pub const ALL: [(&str, &str); 56] = [
     ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),
     ("replay-starts-work", "grants that a new process applies are started whosever they are"),
     ("strategy-ignored", "a node assigns tasks by the strategy that a cluster begins with"),
+    ("drain-forgotten", "a node that is drained goes on as before"),
+    (
+        "overrides-forgotten",
+        "a node assigns tasks by the weights that nodes told, not by those set",
+    ),
+    (
+        "old-set-in-force",
+        "older files come into force when a node with the newest has none any more",
+    ),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
     (
         "place-held-by-unknown",

@@ -203,6 +203,19 @@ impl Members {
         Self { strategy, ..self }
     }
 
+    /// The eligible nodes of a state, if each of its nodes were changed like this.
+    #[cfg(feature = "seeded-bugs")]
+    #[must_use]
+    pub fn of_changed(state: &State, change: impl Fn(&mut NodeRecord)) -> Self {
+        let nodes = state.nodes().map(|node| {
+            let mut node = NodeRecord::clone(node);
+            change(&mut node);
+            Arc::new(node)
+        });
+        let nodes: Vec<Arc<NodeRecord>> = nodes.collect();
+        Self::among(nodes.iter(), state.declared_tasks().clone(), state.cluster().strategy)
+    }
+
     /// Whether these members give every task to the node to which the others give it. It is true
     /// only if all that strategies look at is the same.
     #[must_use]

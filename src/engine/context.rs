@@ -18,7 +18,7 @@ use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence};
 use crate::domain::machine::record::{Execution, Trigger};
-use crate::domain::machine::{Refusal, Task, envelope};
+use crate::domain::machine::{Refusal, State, Task, envelope};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Exec;
 use crate::life::Life;
@@ -253,18 +253,35 @@ impl EngineContext {
         let (members, slots) = {
             let state = self.consensus.replica().read();
             let own = state.node(NodeId(self.consensus.id()));
-            (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.slots()))
-        };
-        #[cfg(feature = "seeded-bugs")]
-        let members = if bug!("strategy-ignored") && NodeId(self.consensus.id()).configured() == 2 {
-            members.under(crate::domain::task::Strategy::default())
-        } else {
-            members
+            (self.members_of(&state), own.map_or(self.settings.info.slots, |node| node.slots()))
         };
         let after = Arc::new(members);
         let before = std::mem::replace(&mut *self.members.write(), Arc::clone(&after));
         self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));
         (!after.give_as(&before)).then_some(MembersChange { before, after })
+    }
+
+    /// The nodes that may own tasks, as this one takes them.
+    #[cfg(not(feature = "seeded-bugs"))]
+    fn members_of(&self, state: &State) -> Members {
+        Members::of(state)
+    }
+
+    /// The same, while a bug is on.
+    #[cfg(feature = "seeded-bugs")]
+    fn members_of(&self, state: &State) -> Members {
+        let second = NodeId(self.consensus.id()).configured() == 2;
+        if bug!("drain-forgotten") {
+            use crate::domain::machine::record::Intent;
+            return Members::of_changed(state, |node| node.intent = Intent::None);
+        }
+        if bug!("overrides-forgotten") && second {
+            return Members::of_changed(state, |node| node.overrides = Default::default());
+        }
+        if bug!("strategy-ignored") && second {
+            return Members::of(state).under(crate::domain::task::Strategy::default());
+        }
+        Members::of(state)
     }
 
     /// Whether executors declare other tasks than when members were looked at last.

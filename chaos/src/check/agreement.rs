@@ -9,13 +9,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use punctual::domain::ids::EventId;
+use punctual::domain::machine::command::{FilesRead, FilesStep};
 use punctual::domain::machine::{Applied, Command, Event, Response, State, envelope};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::history::{HistoryEvent, RunHistory};
+use super::owners;
 
 const SAME: &str = "same answer everywhere";
 const RECORDS: &str = "records agree with each other";
+const FILES: &str = "the newest files are in force";
 /// Number of entries between two checks of a whole state.
 const CHECK_EVERY: u64 = 64;
 
@@ -34,6 +37,8 @@ struct AgreementState {
     at: BTreeMap<u64, u64>,
     compared: u64,
     checked: u64,
+    /// The hash of the set of files that was begun last.
+    begun: Option<u128>,
 }
 
 /// The names that an entry marks deleted, with their new revisions.
@@ -145,11 +150,59 @@ impl ReplicaAgreement {
         inner.known.insert(index, known);
         inner.events.extend_from_slice(events);
         drop(inner);
+        self.first(state, index, entry, &answers);
         let marks = entry.map(|entry| marks(state, entry)).unwrap_or_default();
         let entry = entry.map(Bytes::copy_from_slice);
         let events = events.to_vec();
         let event = HistoryEvent::Committed { index, entry, answers, marks, events };
         self.history.note(Some(node), event);
+    }
+
+    /// An entry was applied for the first time.
+    fn first(&self, state: &State, index: u64, entry: Option<&[u8]>, answers: &[Response]) {
+        let commands = entry.and_then(|entry| Some(envelope::open(entry).ok()?.1));
+        let commands = commands.into_iter().flatten().zip(answers);
+        let (mut files, mut members) = (false, index.is_multiple_of(CHECK_EVERY));
+        for (packed, answer) in commands {
+            let Ok(packed) = packed else { continue };
+            match Command::decode(packed.kind, packed.body) {
+                Ok(Command::FilesRead(FilesRead { step, .. })) if answer.is_ok() => {
+                    files = true;
+                    if let FilesStep::Begin(hash) = step {
+                        self.inner.lock().begun = Some(hash);
+                    }
+                }
+                Ok(Command::NodeRemove(_)) => (files, members) = (true, true),
+                Ok(
+                    Command::NodeUp(_)
+                    | Command::NodeLiveness(_)
+                    | Command::NodeIntent(_)
+                    | Command::NodePatch(_)
+                    | Command::SetStrategy(_)
+                    | Command::Put(_)
+                    | Command::Declare(_),
+                ) => members = true,
+                _ => {}
+            }
+        }
+        if files {
+            self.judge_files(state, index);
+        }
+        if members {
+            owners::judge_state(&self.history, state, index);
+        }
+    }
+
+    /// The files in force are those that were begun last, whichever nodes have them.
+    fn judge_files(&self, state: &State, index: u64) {
+        let begun = self.inner.lock().begun;
+        let in_force = state.files_in_force().map(|set| set.hash);
+        self.history.checked(FILES);
+        if in_force != begun {
+            let what =
+                format!("entry {index}: {in_force:?} are in force, {begun:?} were begun last");
+            self.history.violated(FILES, what);
+        }
     }
 
     /// A process continues from a stored state.

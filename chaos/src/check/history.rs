@@ -63,6 +63,14 @@ pub enum FaultKind {
     Echo,
     /// The scheduler was stopped.
     Stopped,
+    /// A node was drained for a while.
+    Drained,
+    /// The weight and labels of a node were set.
+    NodeSet,
+    /// The files of a node changed.
+    FilesChanged,
+    /// A node had no files any more.
+    FilesGone,
     /// The leader stopped communicating while there was no other fault.
     SilentLeader,
     /// An engine got the events of its state late.
@@ -81,7 +89,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All classes.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -106,6 +114,10 @@ impl FaultKind {
         Self::AnswerLost,
         Self::Echo,
         Self::Stopped,
+        Self::Drained,
+        Self::NodeSet,
+        Self::FilesChanged,
+        Self::FilesGone,
         Self::SilentLeader,
         Self::SnapshotMeanwhile,
         Self::EngineBehind,

@@ -58,7 +58,8 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 48] = [
+pub const PROPERTIES: [&str; 50] = [
+    "a drained node starts nothing new",
     "accepted attempts outlive their nodes",
     "acknowledged writes are durable",
     "attempts follow the policy",
@@ -103,6 +104,7 @@ pub const PROPERTIES: [&str; 48] = [
     "tasks are linearizable registers",
     "tasks end as they say",
     "terms and votes never go back",
+    "the newest files are in force",
     "ticks are settled on time",
     "tombstones stay",
     "unknown outcomes are not repeated",

@@ -137,7 +137,8 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
                 // A waiting execution may be held by a pause or wait for a slot. A queued execution
                 // waits for those ahead of it; the properties of lines check that it continues.
                 _ if task.inactive().is_some() || run.slots > 0 || lined(task) => continue,
-                _ => execution.created_at.0,
+                // One that was attempted before waits for its next attempt only.
+                _ => execution.next_attempt_at().unwrap_or(execution.created_at).0,
             };
             let spec = task.revision(execution.revision).map(|definition| &definition.spec);
             let timeout = spec.map_or(0, |spec| spec.timeout.0);

@@ -15,6 +15,7 @@ mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use punctual::domain::machine::command::FilesStep;
 use punctual::domain::machine::record::{Intent, Liveness, Status};
 use punctual::domain::machine::{Answer, Command, Event, Refusal, Response, envelope};
 use punctual::domain::schedule::calendar::Calendar;
@@ -147,6 +148,10 @@ pub struct ReferenceModel {
     leaving: BTreeSet<u64>,
     /// Nodes that are drained or removed, whatever boots.
     drained: BTreeSet<u64>,
+    /// When nodes were drained and when that ended, each with the log index.
+    drains: Vec<(u64, u64, bool)>,
+    /// The hash of the set of files that was begun last.
+    files: Option<u128>,
     scheduler: bool,
     floor: i64,
     pub grants: BTreeMap<u64, ReplayedGrant>,
@@ -271,6 +276,26 @@ impl ReferenceModel {
         }
     }
 
+    fn node_intent(&mut self, node: u64, intent: Intent) {
+        match intent {
+            Intent::None => drop(self.drained.remove(&node)),
+            Intent::Leaving => drop(self.leaving.insert(node)),
+            _ => drop(self.drained.insert(node)),
+        }
+        self.drains.push((self.index, node, self.drained.contains(&node)));
+    }
+
+    /// The log index of the drain that is in force for a member at another index; none: it takes
+    /// tasks.
+    pub fn drained_since(&self, member: u64, index: u64) -> Option<u64> {
+        let mut since = None;
+        let until = self.drains.iter().take_while(|(at, _, _)| *at <= index);
+        for (at, _, drained) in until.filter(|(_, node, _)| node >> 16 == member) {
+            since = if *drained { since.or(Some(*at)) } else { None };
+        }
+        since
+    }
+
     fn command(&mut self, command: Command, answer: &Response) {
         let answer = match answer {
             Ok(answer) => answer,
@@ -308,11 +333,13 @@ impl ReferenceModel {
                 }
             }
             Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),
-            Command::NodeIntent(of) => match of.intent {
-                Intent::None => drop(self.drained.remove(&of.node.0)),
-                Intent::Leaving => drop(self.leaving.insert(of.node.0)),
-                _ => drop(self.drained.insert(of.node.0)),
-            },
+            Command::NodeIntent(of) => self.node_intent(of.node.0, of.intent),
+            Command::Declare(declare) => self.declare(*declare, answer),
+            Command::FilesRead(read) => {
+                if let FilesStep::Begin(hash) = read.step {
+                    self.files = Some(hash);
+                }
+            }
             Command::PutCalendar(put) => {
                 self.calendars.insert(put.calendar.name.clone(), put.calendar);
             }
@@ -324,9 +351,7 @@ impl ReferenceModel {
                 self.scheduler = set.on;
             }
             Command::CleanupAll(_)
-            | Command::Declare(_)
             | Command::Dismiss(_)
-            | Command::FilesRead(_)
             | Command::NodeFunctions(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)

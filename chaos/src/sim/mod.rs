@@ -11,6 +11,7 @@ mod clocks;
 mod disk;
 mod echo;
 mod executors;
+mod files;
 mod nemesis;
 mod net;
 mod node;

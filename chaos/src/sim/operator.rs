@@ -1,11 +1,13 @@
-//! Simulates an operator who occasionally stops and restarts the scheduler, and changes how tasks are
-//! assigned to nodes.
+//! Simulates an operator who occasionally stops and restarts the scheduler, drains nodes for a while,
+//! sets weights and labels of nodes, and changes how tasks are assigned to nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::request::Builder;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -26,11 +28,54 @@ const LATE: Duration = Duration::from_secs(12);
 const STRATEGIES: [&str; 6] =
     ["consistent", "hash_sharding", "hash_slot", "range", "weighted", "round_robin"];
 
-/// Runs until the switch is true. Leaves the scheduler started.
+/// Runs until the switch is true. Leaves the scheduler started, and every node as it was.
 pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let random = SeededRandom::of(world.common.plan.seed, "operator");
     tokio::spawn(assign(Arc::clone(world), stop.clone()));
-    tokio::spawn(work(Arc::clone(world), random, stop))
+    let nodes = nodes(Arc::clone(world), stop.clone());
+    let work = work(Arc::clone(world), random, stop);
+    tokio::spawn(async {
+        tokio::join!(work, nodes);
+    })
+}
+
+/// Drains nodes, and changes what is set for them, until the switch is true.
+async fn nodes(world: Arc<SimWorld>, mut stop: watch::Receiver<bool>) {
+    let mut random = SeededRandom::of(world.common.plan.seed, "operated nodes");
+    loop {
+        let rest = random.log_time(Duration::from_secs(2), Duration::from_secs(20));
+        let first = random.index(world.common.plan.nodes);
+        let node = random.index(world.common.plan.nodes);
+        if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
+            break;
+        }
+        if random.chance(500) {
+            if ask(&world, post(of_node(node, "/drain")), first, 1).await {
+                world.history().trouble(Some(node), FaultKind::Drained, "");
+                sleep(random.log_time(Duration::from_millis(200), Duration::from_secs(8))).await;
+            }
+            // An unanswered request may have been applied.
+            ask(&world, post(of_node(node, "/undrain")), first, TRIES).await;
+            continue;
+        }
+        // Weight 0 is for one of the nodes only: with it and a drain, another one takes tasks.
+        let weight = random.below(5).max(u64::from(node > 0));
+        let zone = ["a", "b"][random.index(2)];
+        let body = serde_json::json!({"weight": weight, "labels": {"zone": zone}});
+        if ask(&world, patch(of_node(node, ""), &body), first, 1).await {
+            world.history().trouble(Some(node), FaultKind::NodeSet, body);
+        }
+    }
+    sleep(LATE).await;
+    let unset = serde_json::json!({"weight": null, "labels": null});
+    for node in 0..world.common.plan.nodes {
+        ask(&world, post(of_node(node, "/undrain")), node, TRIES).await;
+        ask(&world, patch(of_node(node, ""), &unset), node, TRIES).await;
+    }
+}
+
+fn of_node(index: usize, more: &str) -> String {
+    format!("/api/v1/nodes/n{}{more}", index + 1)
 }
 
 /// Changes the strategy of assignment until the switch is true.
@@ -43,18 +88,32 @@ async fn assign(world: Arc<SimWorld>, mut stop: watch::Receiver<bool>) {
         if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
             return;
         }
-        let body = serde_json::json!({ "strategy": strategy }).to_string();
-        let request = move || {
-            let request = Request::put("/api/v1/scheduler/strategy");
-            request.header("content-type", "application/json").body(Body::from(body.clone())).ok()
-        };
+        let body = serde_json::json!({ "strategy": strategy });
+        let request = with_body(Request::put, "/api/v1/scheduler/strategy".to_owned(), &body);
         ask(&world, request, first, 1).await;
     }
 }
 
 /// A request without a body.
-fn post(path: &'static str) -> impl Fn() -> Option<Request<Body>> {
-    move || Request::post(path).body(Body::empty()).ok()
+fn post(path: impl Into<String>) -> impl Fn() -> Option<Request<Body>> {
+    let path = path.into();
+    move || Request::post(&*path).body(Body::empty()).ok()
+}
+
+fn patch(path: String, body: &Value) -> impl Fn() -> Option<Request<Body>> {
+    with_body(Request::patch, path, body)
+}
+
+fn with_body(
+    method: fn(String) -> Builder,
+    path: String,
+    body: &Value,
+) -> impl Fn() -> Option<Request<Body>> {
+    let body = body.to_string();
+    move || {
+        let request = method(path.clone()).header("content-type", "application/json");
+        request.body(Body::from(body.clone())).ok()
+    }
 }
 
 async fn work(world: Arc<SimWorld>, mut random: SeededRandom, mut stop: watch::Receiver<bool>) {

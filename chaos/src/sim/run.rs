@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::plan::RunPlan;
 use super::world::SimWorld;
-use super::{SimArguments, clients, executors, nemesis, operator, readers, stopped, story};
+use super::{SimArguments, clients, executors, files, nemesis, operator, readers, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// Time from the start of the nodes to the start of the clients.
@@ -123,6 +123,7 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
     let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));
     let clients = clients::begin(&world);
     let (quiet, until_quiet) = watch::channel(false);
+    files::begin(&world, &until_quiet);
     let operator = operator::begin(&world, until_quiet);
     sleep(world.common.plan.length).await;
     trouble.abort();

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use punctual::domain::machine::command::{MarkDeleted, Put, PutMode};
+use punctual::domain::machine::command::{Declare, DeclaredObject, MarkDeleted, Put, PutMode};
 use punctual::domain::machine::{Answer, EventKind};
 use punctual::domain::schedule::Rule;
 use punctual::domain::task::TaskSpec;
 
 use super::{ReferenceModel, ReplayedTask, TaskChange};
+
+const FILES: &str = "the newest files are in force";
 
 impl ReferenceModel {
     pub(super) fn changed(&mut self, name: &str, revision: u64, revives: bool) {
@@ -115,6 +117,21 @@ impl ReferenceModel {
         self.tasks.insert(key, task);
         self.names.insert(name.clone(), key);
         self.changed(&name, revision, true);
+    }
+
+    /// What files say of a task, which is accepted for the set that was begun last only.
+    pub(super) fn declare(&mut self, declare: Declare, answer: &Answer) {
+        let DeclaredObject::Task { spec, hash } = declare.object else {
+            return self.complain(FILES, "the files of a run define only tasks".to_owned());
+        };
+        self.judge(FILES);
+        if self.files != Some(hash) {
+            let what = format!("{} is of {hash}, {:?} was begun last", spec.name, self.files);
+            self.complain(FILES, what);
+        }
+        let if_match = declare.if_match;
+        let mode = if_match.map_or(PutMode::Add, |_| PutMode::Update { if_match });
+        self.put(Put { mode, spec }, answer);
     }
 
     /// Moves the cursor to the timestamp, as an edit does.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::guards;
 use crate::domain::ids::{NodeId, Revision};
 use crate::domain::machine::command::{
     Declare, DeclaredObject, FilesRead, FilesStep, MarkDeleted, Named, Put, PutCalendar, PutMode,
@@ -63,6 +64,7 @@ impl State {
         let read = match body.step {
             FilesStep::None => {
                 self.registers.files.remove(&body.node);
+                guards::node_without_set(self);
                 return Ok(Answer::Done);
             }
             FilesStep::Tell(hash) => match in_force.filter(|set| set.hash == hash) {

@@ -3,6 +3,7 @@
 //! The records come first, and the leader has the membership of the log follow them. One member is
 //! added or removed at a time.
 
+use super::guards;
 use super::nodes::object;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeJoin, OfNode};
@@ -95,6 +96,7 @@ impl State {
             }
             self.registers.nodes.remove(&node);
             self.registers.files.remove(&node);
+            guards::node_without_set(self);
         } else if !joins {
             return Err(Refusal::NodeNotFound);
         }

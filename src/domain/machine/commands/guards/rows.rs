@@ -35,6 +35,10 @@ pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal
     }
 }
 
+/// Newest set. The set of files that was begun last stays in force when a node that has it has none
+/// any more, or is no member.
+pub const fn node_without_set(_state: &mut State) {}
+
 /// Revision. A settle was decided for the task as it is.
 pub fn revision(current: Revision, seen: Revision) -> Result<(), Refusal> {
     if seen == current { Ok(()) } else { Err(Refusal::RevisionMismatch { current }) }

@@ -13,8 +13,10 @@ use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
+use crate::domain::machine::task::files::IN_FORCE;
 use crate::domain::machine::task::record::{
-    Attempt, Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, Status, TaskProgress,
+    Attempt, Cluster, Execution, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason, SetRecord,
+    Status, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{AfterRun, TaskSpec};
@@ -29,7 +31,28 @@ pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal
     if bug!("session-ignored") {
         return state.nodes().next().map(|node| &**node).ok_or(Refusal::Session);
     }
+    if bug!("drain-forgotten") {
+        let node = state.session(session).ok_or(Refusal::Session)?;
+        let works = node.liveness == Liveness::Working;
+        return if works { Ok(node) } else { Err(Refusal::Session) };
+    }
     rows::session(state, session)
+}
+
+pub fn node_without_set(state: &mut State) {
+    if bug!("old-set-in-force") {
+        let left = state.registers.files.values().filter(|kept| kept.set.0 != 0);
+        let newest = left.max_by_key(|kept| kept.set).map(|kept| SetRecord {
+            hash: kept.hash,
+            set: kept.set,
+            complete: kept.complete,
+        });
+        match newest {
+            Some(newest) => state.registers.sets.set(IN_FORCE.into(), newest),
+            None => drop(state.registers.sets.remove(&IN_FORCE.into())),
+        }
+    }
+    rows::node_without_set(state);
 }
 
 pub fn revision(current: Revision, seen: Revision) -> Result<(), Refusal> {
