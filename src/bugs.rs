@@ -31,8 +31,9 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 59] = [
+pub const ALL: [(&str, &str); 60] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
+    ("backfill-cursor-ignored", "ticks of a backfill are taken wherever its cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
     ("overlap-ignored", "an execution comes in beside others whatever the task's mode"),

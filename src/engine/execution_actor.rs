@@ -217,8 +217,8 @@ async fn carry_out(
     let gate = gate(context, &grant, execution.tick.is_some());
     let control = AttemptControl { gate, stop, started };
     let (watched, seen) = (Arc::clone(context), Arc::clone(&started_at));
-    // A further attempt is not late for its tick.
-    let tick = execution.tick.filter(|_| attempt.attempt == 1);
+    // A further attempt is not late for its tick, nor is one of a backfill.
+    let tick = execution.tick.filter(|_| attempt.attempt == 1 && execution.settled_tick());
     let about = (grant.task, tick, execution.attempt_due());
     context.spawn(async move {
         if begun.await.is_ok() {
@@ -334,12 +334,7 @@ fn attempt(
     spec: &TaskSpec,
     execution: &Execution,
 ) -> GrantedAttempt {
-    let incarnation = execution.incarnation;
     let name = &spec.name;
-    let idempotency_key = match execution.tick {
-        Some(tick) => format!("{name}/{incarnation}@{tick}"),
-        None => format!("{name}/{incarnation}!{}", execution.id),
-    };
     GrantedAttempt {
         execution: execution.id,
         fence: grant.fence,
@@ -348,7 +343,7 @@ fn attempt(
         task: name.clone(),
         tick: execution.tick,
         parent: execution.parent().map(parent),
-        idempotency_key,
+        idempotency_key: execution.idempotency_key(name),
         parameters: execution.parameters().map_or(&*spec.parameters, |own| &**own).to_owned(),
         payload: spec.payload.clone(),
         executor: None,

@@ -242,10 +242,6 @@ pub(crate) fn queued(
     let name = &*task.live.name;
     let newest = execution.attempt.as_ref();
     let report = newest.and_then(|attempt| attempt.report.as_ref());
-    let key = match execution.tick {
-        Some(tick) => format!("{name}/{}@{tick}", execution.incarnation),
-        None => format!("{name}/{}!{}", execution.incarnation, execution.id),
-    };
     ExecutionView {
         id: execution.id.to_string(),
         task: name.to_owned(),
@@ -278,7 +274,7 @@ pub(crate) fn queued(
         http_status: report.and_then(|report| report.http_status),
         output_tail: report.map(|report| String::from_utf8_lossy(&report.tail).into_owned()),
         parameters: parameters(task, execution),
-        idempotency_key: key,
+        idempotency_key: execution.idempotency_key(name),
         index: execution.index,
     }
 }

@@ -47,6 +47,7 @@ pub(crate) const fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Retry => "retry",
         Trigger::Claim => "claim",
         Trigger::Chain => "chain",
+        Trigger::Backfill => "backfill",
     }
 }
 

@@ -153,6 +153,7 @@ impl State {
             Command::Declare(body) => self.declare(cx, *body, effects),
             Command::NodeFunctions(body) => self.node_functions(cx, body, effects),
             Command::Assign(body) => self.assign(body, effects),
+            Command::Backfill(body) => self.backfill(cx, *body, effects),
         })
     }
 }

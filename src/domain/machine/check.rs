@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::hint::Hint;
-use super::limits::{CALENDARS_MAX, DAYS_MAX, EARLIER_MAX, EXECUTORS_MAX, KEYS_MAX, TASKS_MAX};
+use super::limits::{
+    BACKFILLS_MAX, CALENDARS_MAX, DAYS_MAX, EARLIER_MAX, EXECUTORS_MAX, KEYS_MAX, TASKS_MAX,
+};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
@@ -47,6 +49,7 @@ impl State {
         self.check_keys()?;
         self.check_calendars()?;
         self.check_executors()?;
+        self.check_backfills()?;
         self.check_derived()?;
         self.check_statistics()?;
         self.check_digest()
@@ -221,6 +224,17 @@ impl State {
                 ExecutorStatus::Maintenance => true,
             };
             hold!(fits, "executor {id} is {:?} and silent: {silent}", kept.status);
+        }
+        Ok(())
+    }
+
+    fn check_backfills(&self) -> Result<(), String> {
+        hold!(self.registers.backfills.len() <= BACKFILLS_MAX, "too many backfills");
+        for (key, kept) in self.all_backfills() {
+            hold!(self.task(key.task).is_some(), "a backfill of a task that is gone");
+            let known = kept.ended.all() + kept.live.len() as u64;
+            hold!(kept.created == known, "a backfill of {}, of which {known} known", kept.created);
+            hold!(kept.cursor <= key.to, "a backfill beyond its range");
         }
         Ok(())
     }

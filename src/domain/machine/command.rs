@@ -12,12 +12,14 @@ use crate::domain::time::Timestamp;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Reason, Report, Trigger, Verdict};
 use super::versions::{self, LEVEL};
+pub use backfill::Backfill;
 pub use executors::{
     ExecutorLiveness, FailPending, OfExecutor, PutExecutor, SetExecutorStatus, StartOn,
 };
 pub use files::{Declare, DeclaredObject, FilesRead, FilesStep};
 pub use nodes::{NodeFunctions, NodeIntent, NodeJoin, NodeLiveness, NodePatch, NodeUp, OfNode};
 
+mod backfill;
 mod executors;
 mod files;
 mod nodes;
@@ -173,6 +175,8 @@ pub enum Command {
     NodeFunctions(NodeFunctions),
     /// Gives parts of the names, or single tasks, to nodes.
     Assign(Assign),
+    /// Executions for ticks of a past range.
+    Backfill(Box<Backfill>),
 }
 
 /// Names the cluster.
@@ -428,7 +432,8 @@ kinds! {
     37 NodeJoin, 38 NodeJoined,
     39 Declare, 40 FilesRead,
     41 NodeFunctions,
-    48 Assign,
+    42 Backfill,
+    43 Assign,
 }
 
 impl Command {

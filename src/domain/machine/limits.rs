@@ -50,5 +50,13 @@ pub const DECODE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CALENDARS_MAX: usize = 10_000;
 /// Executors.
 pub const EXECUTORS_MAX: usize = 10_000;
+/// Ticks in one command of a backfill.
+pub const BACKFILL_TICKS_MAX: usize = 100;
+/// Executions of one backfill that may be live at once.
+pub const BACKFILL_PARALLEL_MAX: u32 = 100;
+/// Backfills of a task that are remembered. A further one replaces the first that is complete.
+pub const TASK_BACKFILLS_MAX: usize = 100;
+/// Backfills of all tasks that are remembered.
+pub const BACKFILLS_MAX: usize = 100_000;
 /// Tasks, those marked deleted included.
 pub const TASKS_MAX: usize = 2_000_000;

@@ -68,6 +68,13 @@ pub enum Answer {
         /// Whether the id was free before.
         created: bool,
     },
+    /// Ticks of a past range have their executions.
+    Backfilled {
+        /// Of this task.
+        task: TaskKey,
+        /// Their numbers, in the order of the ticks.
+        executions: Vec<ExecutionId>,
+    },
 }
 
 impl Answer {

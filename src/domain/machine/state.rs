@@ -15,6 +15,7 @@ use super::store::dirty::Dirty;
 use super::store::index::Index;
 use super::store::register::registers;
 use super::store::table::TaskTable;
+use super::task::backfills::{BackfillKey, BackfillRecord};
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
 use super::task::dispatched::{DeclaredTasks, InFlight};
@@ -53,9 +54,11 @@ registers! {
         /// Which tasks come from files, by name.
         sources: Arc<str> => TaskSource, b'o';
         /// The node of each part of the names, by the first name of the part.
-        parts: Arc<str> => NodeId, b'g';
+        parts: Arc<str> => NodeId, b'j';
         /// The node that a strategy of an embedding program chose for a task, by name.
         choices: Arc<str> => NodeId, b'q';
+        /// How far the backfills of tasks are, by task and range.
+        backfills: BackfillKey => BackfillRecord, b'b';
     }
 }
 
@@ -347,11 +350,16 @@ impl State {
             effects,
             former_live: None,
             ran: None,
+            backfilled: Vec::new(),
             counted: false,
         };
         let answer = change(&mut editor);
         let after_run = editor.after_run();
+        let backfilled = std::mem::take(&mut editor.backfilled);
         editor.finish(&former);
+        for (execution, status) in backfilled {
+            self.end_backfilled(cx, key, execution, status);
+        }
         if after_run != AfterRun::Keep {
             self.end_task(cx, key, after_run, effects);
         }
@@ -406,6 +414,7 @@ impl State {
         self.names.remove(&task.live.name);
         self.registers.sources.remove(&task.live.name);
         self.registers.choices.remove(&task.live.name);
+        self.drop_backfills(key);
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);

@@ -4,6 +4,7 @@
 pub mod after_run;
 mod assign;
 pub mod attempts;
+mod backfill;
 pub mod calendars;
 pub mod chains;
 pub mod dispatches;

@@ -287,6 +287,7 @@ impl State {
         if cx.stamp.since(at) <= TOMBSTONE_AGE {
             return;
         }
+        self.drop_backfills(key);
         let _known = self.edit(cx, key, effects, |task| {
             task.forget();
             Ok(())

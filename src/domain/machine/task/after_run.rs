@@ -1,13 +1,14 @@
 //! When the end of an execution affects its task, by `after_run` of the current definition: when an
 //! execution of a tick has ended, or, for a completed task, when no such execution is live any
-//! more. Executions of triggers are ignored, both as ended and as live.
+//! more. Executions of triggers and backfills are ignored, both as ended and as live.
 
 use super::editor::TaskEditor;
+use super::record::Execution;
 use crate::domain::task::AfterRun;
 use crate::domain::time::Timestamp;
 
 impl TaskEditor<'_> {
-    /// Records that an execution ended. Without a tick it was triggered.
+    /// Records that an execution ended. Without a tick it was triggered, or part of a backfill.
     pub(super) fn note_run(&mut self, tick: Option<Timestamp>) {
         if tick.is_some() {
             self.ran = Some(self.task.live.incarnation);
@@ -29,7 +30,7 @@ impl TaskEditor<'_> {
             return AfterRun::Keep;
         }
         let completed = task.progress.exhausted;
-        let others = completed && task.live_executions().any(|one| one.tick.is_some());
+        let others = completed && task.live_executions().any(Execution::settled_tick);
         if others { AfterRun::Keep } else { said }
     }
 }

@@ -1,7 +1,7 @@
 //! Attempts of an execution after the first: how many there were, and the wait for the next one.
 
 use super::editor::TaskEditor;
-use super::record::{Attempt, Execution, Report, Status, cut};
+use super::record::{Attempt, Execution, Report, Status, Trigger, cut};
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, REASON_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
@@ -95,6 +95,22 @@ impl Execution {
     #[must_use]
     pub fn lateness_ms(&self) -> Option<i64> {
         Some(self.started_at()?.0.saturating_sub(self.due.0))
+    }
+
+    /// Whether its tick was settled for it: neither a trigger nor a backfill created it.
+    #[must_use]
+    pub fn settled_tick(&self) -> bool {
+        self.tick.is_some() && self.trigger != Trigger::Backfill
+    }
+
+    /// The key by which receivers recognize it. An execution of a settled tick has the same key
+    /// wherever it is attempted; one by request has its own, also where its tick fired before.
+    #[must_use]
+    pub fn idempotency_key(&self, task: &str) -> String {
+        match self.tick.filter(|_| self.settled_tick()) {
+            Some(tick) => format!("{task}/{}@{tick}", self.incarnation),
+            None => format!("{task}/{}!{}", self.incarnation, self.id),
+        }
     }
 
     /// Its attempts that followed known failures.

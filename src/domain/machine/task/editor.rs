@@ -67,6 +67,8 @@ pub struct TaskEditor<'a> {
     pub former_live: Option<Box<LiveRecord>>,
     /// The incarnation of which an execution of a tick ended; none: none did.
     pub ran: Option<Revision>,
+    /// Executions of backfills that ended, and how.
+    pub backfilled: Vec<(ExecutionId, Status)>,
     /// Whether the statistics of the task were changed or dropped.
     pub counted: bool,
 }
@@ -329,7 +331,7 @@ impl TaskEditor<'_> {
         let key = self.task.key;
         let (status, ended_at) = (report.status, report.ended_at);
         report.bound();
-        let mut ended = None;
+        let (mut ended, mut backfilled) = (None, false);
         self.change(at, |execution| {
             let granted = execution.status == Status::Running;
             let node = execution.attempt.as_ref().filter(|_| granted).map(|attempt| attempt.node);
@@ -344,12 +346,15 @@ impl TaskEditor<'_> {
             execution.status = status;
             execution.ended_at = Some(ended_at);
             execution.stopping = false;
-            ended = Some((execution.id, execution.tick, end, RunTimes::of(execution)));
+            let tick = execution.tick.filter(|_| execution.trigger != Trigger::Backfill);
+            ended = Some((execution.id, tick, end, RunTimes::of(execution)));
+            backfilled = execution.trigger == Trigger::Backfill;
         });
         let Some((id, tick, ended, times)) = ended else { return };
         self.task.history.failures += usize::from(status.failure());
         self.note_run(tick);
         self.note_end(id, tick, ended);
+        self.backfilled.extend(backfilled.then_some((id, status)));
         let progress = self.progress_mut();
         assert!(progress.live > 0, "what ends was live: an execution ends once");
         progress.live -= 1;

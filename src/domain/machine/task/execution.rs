@@ -25,6 +25,8 @@ pub enum Trigger {
     Claim,
     /// The end of another execution.
     Chain,
+    /// A tick of a past range, by request.
+    Backfill,
 }
 
 /// How far an execution is.

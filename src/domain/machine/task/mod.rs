@@ -4,6 +4,7 @@
 pub mod after_run;
 pub mod assigned;
 pub mod attempts;
+pub mod backfills;
 pub mod calendar_users;
 pub mod chains;
 pub mod counting;

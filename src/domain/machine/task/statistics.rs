@@ -65,14 +65,14 @@ pub struct ClusterStatistics {
 pub struct RunTimes {
     /// From the first start to the end, in milliseconds. `None`: it did not start.
     duration: Option<u64>,
-    /// From the due time to the first start, in milliseconds. `None`: it has no tick or did not
-    /// start.
+    /// From the due time to the first start, in milliseconds. `None`: it is not of a tick
+    /// of the schedule, or did not start.
     lateness: Option<u64>,
 }
 
 impl RunTimes {
     pub fn of(execution: &Execution) -> Self {
-        let lateness = execution.tick.and_then(|_| execution.lateness_ms());
+        let lateness = execution.lateness_ms().filter(|_| execution.settled_tick());
         Self {
             duration: execution.duration().map(|lasted| lasted.0),
             lateness: lateness.map(|late| u64::try_from(late).unwrap_or(0)),

@@ -106,6 +106,7 @@ fn every_record_keeps_its_bytes() {
     one(&mut out, "FiredTick", &samples::fired());
     one(&mut out, "Executor", &super::executors::record());
     one(&mut out, "Node", &samples::node());
+    one(&mut out, "Backfill", &super::backfill::record());
     one(&mut out, "KeyRecord", &samples::key_record());
     one(&mut out, "Cluster", &samples::cluster());
     for response in vocabulary::responses() {

@@ -47,6 +47,8 @@ struct LawWitness {
     scheduler: bool,
     greatest: u64,
     claimed: BTreeSet<(TaskKey, Revision, Timestamp)>,
+    /// Ticks of ranges that were backfilled.
+    backfilled: BTreeSet<(TaskKey, Revision, [Timestamp; 3])>,
     /// Incarnations that fired while they were to fire once only.
     one_shots: BTreeSet<(TaskKey, Revision)>,
     ended: BTreeMap<ExecutionId, Execution>,
@@ -63,6 +65,7 @@ impl LawWitness {
             scheduler: false,
             greatest: 0,
             claimed: BTreeSet::new(),
+            backfilled: BTreeSet::new(),
             one_shots: BTreeSet::new(),
             ended: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -94,11 +97,13 @@ impl LawWitness {
             let command = plain.as_ref().unwrap_or(command);
             self.allowed(&old, command, &response);
             self.learn(command, &response);
+            self.backfilled_once(command, &response);
             self.ended_by_runs(&old, command, &effects.events);
         }
         self.numbers_rise(&effects, counter);
         told(&old, &self.world.state, &effects.events);
         executors::listed(&self.world.state);
+        backfill::counted(&self.world.state);
         self.checkpoint(dice);
         self.digests();
         for task in self.world.state.tasks() {
@@ -178,8 +183,25 @@ impl LawWitness {
                 }
                 _ => None,
             });
-            let ran = spec.after_run != AfterRun::Keep && ended.any(|one| one.tick.is_some());
+            let ran = spec.after_run != AfterRun::Keep && ended.any(Execution::settled_tick);
             assert!(ran || asked(&task.live.name), "{} went by itself", task.live.name);
+        }
+    }
+
+    /// Each tick of a range has one execution.
+    fn backfilled_once(&mut self, command: &Command, response: &Response) {
+        let (Command::Backfill(body), Ok(Answer::Backfilled { executions, .. })) =
+            (command, response)
+        else {
+            return;
+        };
+        let task = self.world.state.task(body.task).expect("a task");
+        for (at, id) in executions.iter().enumerate() {
+            let execution = task.history.execution(*id).expect("it was created");
+            assert_eq!(execution.tick, Some(body.ticks[at]));
+            let tick = [body.from, body.to, body.ticks[at]];
+            let once = self.backfilled.insert((body.task, task.live.incarnation, tick));
+            assert!(once, "created twice: {tick:?}");
         }
     }
 
@@ -269,7 +291,7 @@ impl LawWitness {
                 if execution.id.0 <= before {
                     break;
                 }
-                if let Some(tick) = execution.tick {
+                if let Some(tick) = execution.tick.filter(|_| execution.settled_tick()) {
                     let claim = (task.key, execution.incarnation, tick);
                     assert!(self.claimed.insert(claim), "claimed twice: {claim:?}");
                     if task.spec().is_some_and(|spec| spec.one_shot) {

@@ -1,5 +1,6 @@
 //! Golden stories, golden bytes and properties of the state machine.
 
+mod backfill;
 mod cases;
 mod checked;
 mod codec;

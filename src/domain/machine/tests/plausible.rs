@@ -10,7 +10,7 @@ use super::super::command::{
 use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
-use super::{DAY, executors, finish, genesis, node_up, put, report, spec, trigger};
+use super::{DAY, backfill, executors, finish, genesis, node_up, put, report, spec, trigger};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::Rule;
 use crate::domain::task::{Action, AfterRun, Concurrency, ExecutionMode, ExecutorAction, TaskSpec};
@@ -195,6 +195,7 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut StepNumbers) -> Command {
         }
         11 => Command::Scheduler(SetScheduler { on: dice.percent(75) }),
         14 => about_files(state, now, dice),
+        15..=16 => backfill::plausible(state, &name, dice).unwrap_or_else(|| trigger(&name)),
         _ => trigger(&name),
     }
 }

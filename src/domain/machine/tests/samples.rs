@@ -250,6 +250,7 @@ pub(super) fn commands() -> Vec<Command> {
     .into_iter()
     .chain(executors::commands(grant, session))
     .chain(newer_commands(node, session))
+    .chain([super::backfill::sample()])
     .collect()
 }
 

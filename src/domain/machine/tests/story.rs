@@ -21,12 +21,13 @@ use crate::domain::schedule::parse_cron;
 use crate::domain::task::{CatchUpPolicy, Concurrency, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
+mod backfill;
 mod decide;
 mod files;
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 58);
+    stories::play::<MachineStory>("domain/machine/testscripts", 59);
 }
 
 struct MachineStory {
@@ -81,6 +82,7 @@ impl StoryWorld for MachineStory {
             "line" => self.names().line(&self.world.state, line.word(1)),
             "cluster" => self.names().cluster(&self.world.state),
             "sources" => self.sources(),
+            "backfills" => self.backfills(line.word(1)),
             "stats" => counts::told(&self.world.state, line.word(1)),
             "checkpoint" => vec![self.checkpoint()],
             "count" => {
@@ -231,6 +233,7 @@ impl MachineStory {
             }
             "delete-calendar" => Command::DeleteCalendar(of_name()),
             "files" => self.files(line),
+            "backfill" => self.backfill(line),
             "declare" => self.declared(line),
             _ => executors::command(&self.world.state, line)
                 .unwrap_or_else(|| self.execution_command(line)),

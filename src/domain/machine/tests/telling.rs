@@ -97,6 +97,10 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) 
         Ok(Answer::Resumed { task, revision, execution }) => {
             format!("t{task} r{revision}, made up for by e{execution}")
         }
+        Ok(Answer::Backfilled { executions, .. }) => {
+            let ids: Vec<String> = executions.iter().map(|id| format!("e{id}")).collect();
+            format!("created [{}]", ids.join(" "))
+        }
         Ok(Answer::Swept { upto, next }) => {
             let next = next.map_or("done".to_owned(), |slot| format!("on from slot {slot}"));
             format!("{next}, up to r{upto}")
@@ -279,6 +283,9 @@ impl Names<'_> {
         match execution.tick {
             Some(tick) => out.push_str(&format!(" tick {}", clock(tick))),
             None => out.push_str(&format!(" {:?}", execution.trigger).to_lowercase()),
+        }
+        if execution.trigger == Trigger::Backfill {
+            out.push_str(" backfill");
         }
         if let Some(old) = execution.retry_of() {
             out.push_str(&format!(" of e{old}"));

@@ -20,6 +20,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::Swept { upto: Revision(40), next: Some(128) },
         Answer::Resumed { task, revision: Revision(40), execution },
         Answer::Executor { revision: Revision(40), created: true },
+        Answer::Backfilled { task, executions: vec![execution] },
     ];
     let refusals = [
         Refusal::TaskExists,
@@ -91,9 +92,9 @@ pub(super) fn statuses() -> [Status; 7] {
     [S::Pending, S::Running, S::Success, S::Failed, S::Timeout, S::Cancelled, S::Lost]
 }
 
-pub(super) fn triggers() -> [Trigger; 6] {
+pub(super) fn triggers() -> [Trigger; 7] {
     use Trigger as T;
-    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim, T::Chain]
+    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim, T::Chain, T::Backfill]
 }
 
 pub(super) fn strategies() -> [Strategy; 7] {

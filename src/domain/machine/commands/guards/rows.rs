@@ -44,6 +44,12 @@ pub fn revision(current: Revision, seen: Revision) -> Result<(), Refusal> {
     if seen == current { Ok(()) } else { Err(Refusal::RevisionMismatch { current }) }
 }
 
+/// Backfill. Ticks of a range follow its cursor: a command that was proposed twice creates nothing the
+/// second time.
+pub fn backfill_cursor(cursor: Timestamp, after: Timestamp) -> Result<(), Refusal> {
+    if after == cursor { Ok(()) } else { Err(Refusal::Cursor { at: cursor }) }
+}
+
 /// Activity. A claim needs a scheduler that runs and a task whose ticks fire at that time.
 pub fn activity(
     task: &Task,

@@ -59,6 +59,10 @@ pub fn revision(current: Revision, seen: Revision) -> Result<(), Refusal> {
     if bug!("settle-any-revision") { Ok(()) } else { rows::revision(current, seen) }
 }
 
+pub fn backfill_cursor(cursor: Timestamp, after: Timestamp) -> Result<(), Refusal> {
+    if bug!("backfill-cursor-ignored") { Ok(()) } else { rows::backfill_cursor(cursor, after) }
+}
+
 pub fn activity(
     task: &Task,
     settle: &Settle,
