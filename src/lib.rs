@@ -146,8 +146,8 @@ pub mod view {
     };
     pub use crate::domain::time::Rfc3339;
     pub use crate::dto::{
-        AttemptView, ChainedView, EventObjectView, EventView, ExecutionView, ExecutorWait,
-        FieldError, LastExecution, LiveCounts, NodeOverridesView, NodeView, ParentView, PauseView,
-        QueueView, TaskHead, TaskView, TotalsView, WarningView,
+        AttemptView, BackfillRequest, BackfillView, ChainedView, EventObjectView, EventView,
+        ExecutionView, ExecutorWait, FieldError, LastExecution, LiveCounts, NodeOverridesView,
+        NodeView, ParentView, PauseView, QueueView, TaskHead, TaskView, TotalsView, WarningView,
     };
 }

@@ -27,7 +27,7 @@ pub struct ExecutionView {
     #[serde(default)]
     pub next_attempt_at: Option<Rfc3339>,
     /// Where it came from.
-    #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim", "chain"]))]
+    #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim", "chain", "backfill"]))]
     pub trigger: Word,
     /// The execution that it repeats.
     pub retry_of: Option<String>,

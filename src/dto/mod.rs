@@ -5,6 +5,7 @@
 //! known to the reader is passed over; one that is missing is an error, unless it may be null.
 //! The bodies of tasks and calendars are those of `domain::spec::bodies`.
 
+mod backfill;
 mod bench;
 mod calendar;
 mod cluster;
@@ -26,6 +27,7 @@ mod task;
 mod tick;
 mod what_if;
 
+pub use self::backfill::{BackfillRequest, BackfillTicksView, BackfillView, BackfillsView};
 pub use self::bench::{
     BenchClaims, BenchClaimsReport, BenchPrefix, BenchStart, BenchState, BenchTasks, BenchUncovered,
 };

@@ -107,6 +107,9 @@ pub struct WhyView {
     pub ended: Option<EndedView>,
     /// The index of the log entry with the verdict.
     pub index: Option<u64>,
+    /// Kept executions of backfills for this tick, oldest first. They do not change its verdict.
+    #[serde(default)]
+    pub backfills: Vec<String>,
     /// When the tick is due.
     pub due: Option<Rfc3339>,
     /// The state of the task.

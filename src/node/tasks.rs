@@ -7,9 +7,11 @@ use crate::domain::machine::record::Status;
 use crate::domain::machine::{Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{
-    ExecutionNow, ExecutionView, PauseRequest, Rfc3339, TaskNow, TaskView, TriggerRequest,
+    BackfillRequest, BackfillView, ExecutionNow, ExecutionView, PauseRequest, Rfc3339, TaskNow,
+    TaskView, TriggerRequest,
 };
 use crate::exec::FuncContext;
+use crate::ops::tasks::backfill::{self, BackfillStep};
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::{definition, trigger};
 use crate::ops::{OpError, views};
@@ -173,6 +175,22 @@ impl Node {
             ExecutionNow::Kept(execution) => Ok(*execution),
             ExecutionNow::Gone { .. } => Err(gone()),
         }
+    }
+
+    /// Creates executions for the next ticks of a past range, as many as may be live at once: one step
+    /// of a backfill. Repeat it until the answer says `done`. Each tick of the range is executed
+    /// once, whichever nodes are asked.
+    ///
+    /// # Errors
+    /// `task_not_found`, `task_deleted`, `task_cancelled`, `inactive`, `limit_reached`, `too_large`;
+    /// `out_of_range`; `invalid_value` for a range that is not past, has no ticks or too many.
+    pub async fn backfill(
+        &self,
+        name: &str,
+        request: BackfillRequest,
+    ) -> Result<BackfillView, Error> {
+        let step = BackfillStep::of(&request)?;
+        Ok(backfill::step(&self.caller(), name, &step).await?.body)
     }
 
     /// A task, marked deleted or not.

@@ -2,7 +2,9 @@
 //! summary sentence.
 
 use crate::domain::machine::Task;
-use crate::domain::machine::record::{Code, Execution, FiredTick, Reason, Status, Verdict};
+use crate::domain::machine::record::{
+    Code, Execution, FiredTick, Reason, Status, Trigger, Verdict,
+};
 use crate::domain::schedule::Plan;
 use crate::domain::spec::strategy_word;
 use crate::domain::task::{CatchUpPolicy, ExecutionMode};
@@ -98,6 +100,7 @@ pub(crate) fn why(view: &StateView, task: &Task, at: Option<Timestamp>) -> WhyVi
         execution_kept: fired.as_ref().map(|fired| fired.execution_kept),
         ended: fired.and_then(|fired| fired.ended),
         index: finding.index,
+        backfills: backfills(task, at),
         due: plan.as_ref().map(|plan| Rfc3339(plan.due(at))),
         state: words::task_state(task).into(),
         schedule: body.as_ref().map(|body| body.schedule.clone()),
@@ -130,6 +133,13 @@ fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
         "until its next attempt at {at}; attempt {number} ended {ended}{detail}{}",
         report.detail
     ))
+}
+
+/// The kept executions of backfills for a tick, oldest first.
+fn backfills(task: &Task, tick: Timestamp) -> Vec<String> {
+    let of_tick = |one: &&Execution| one.trigger == Trigger::Backfill && one.tick == Some(tick);
+    let found = task.history.executions.iter().filter(of_tick);
+    found.map(|one| one.id.to_string()).collect()
 }
 
 /// What holds an execution that waits, as part of a sentence.

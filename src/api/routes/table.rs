@@ -7,23 +7,24 @@ use super::{
 };
 use crate::api::compat::{history, monitor, scheduler};
 use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
-use crate::api::tasks::{self, about, many};
+use crate::api::tasks::{self, about, backfill, many};
 use crate::api::{
     calendars, cluster, events, executions, executors, health, members, metrics, nodes, output,
     preview, spec, what_if,
 };
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
-    AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
-    CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
-    CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
-    CurrentLeader, DriftView, EnvelopeView, EventView, ExecutionChanged, ExecutionView,
-    ExecutorRegistered, ExecutorRemoved, ExecutorStatusRequest, ExecutorView, HealthView,
-    ItemsView, JobView, ListView, LiveView, MemberAddRequest, MemberJoined, MemberRemoved,
-    MergePatch, Message, NextView, NodePatchRequest, NodeView, PauseRequest, PreviewRequest,
-    PreviewView, ReadyView, RegisterRequest, RevisionsView, SchedulerSwitched, SchedulerView,
-    StatsView, StrategyRequest, StrategyView, TaskChanged, TaskRequest, TaskStatsView, TaskView,
-    TasksLeft, TicksView, TransferRequest, TriggerRequest, WhatIfView, WhyView,
+    AssignmentView, BackfillRequest, BackfillTicksView, BackfillView, BackfillsView, BatchRequest,
+    BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved, CalendarView, CallbackRequest,
+    ClaimRequest, ClaimView, CleanupAllRequest, ClusterView, CronHistoryView, CronInstancesView,
+    CronStatusView, CronTaskStatsView, CronTasksView, CurrentLeader, DriftView, EnvelopeView,
+    EventView, ExecutionChanged, ExecutionView, ExecutorRegistered, ExecutorRemoved,
+    ExecutorStatusRequest, ExecutorView, HealthView, ItemsView, JobView, ListView, LiveView,
+    MemberAddRequest, MemberJoined, MemberRemoved, MergePatch, Message, NextView, NodePatchRequest,
+    NodeView, PauseRequest, PreviewRequest, PreviewView, ReadyView, RegisterRequest, RevisionsView,
+    SchedulerSwitched, SchedulerView, StatsView, StrategyRequest, StrategyView, TaskChanged,
+    TaskRequest, TaskStatsView, TaskView, TasksLeft, TicksView, TransferRequest, TriggerRequest,
+    WhatIfView, WhyView,
 };
 use crate::ops::executors::STATUSES as EXECUTOR_STATUSES;
 use crate::ops::words::{STATUSES, TASK_STATES};
@@ -163,6 +164,10 @@ const TICKS: &[Param] = &[
 ];
 const STATUS: &[Param] = &[param("status", ParamKind::Word(&STATUSES), "Only these.")];
 const AT: &[Param] = &[param("at", ParamKind::Instant, "The instant, instead of the next tick.")];
+const RANGE: &[Param] = &[
+    param("from", ParamKind::Instant, "The first instant of the range."),
+    param("to", ParamKind::Instant, "The end of the range, which is not part of it."),
+];
 const TASK: &[Param] = &[param("task_id", ParamKind::Text, "Of this task only.")];
 const OUTPUT: &[Param] = &[
     param("follow", ParamKind::Flag, "As a stream, up to the end."),
@@ -301,6 +306,13 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
         .role(AccessRole::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::NoRoom, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
+    route(Verb::Post, "/api/v1/tasks/{name}/backfill", "backfillTask", "Executions for the next ticks of a past range, each tick of the range once. Repeated until it is done.", || post(backfill::step))
+        .role(AccessRole::Operator).takes(of::<BackfillRequest>).gives(&[(200, json(of::<BackfillView>))])
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::TaskCancelled, Code::Inactive, Code::LimitReached, Code::TooLarge, Code::MissingField, Code::InvalidTime, Code::InvalidValue, Code::OutOfRange]),
+    route(Verb::Get, "/api/v1/tasks/{name}/backfill", "previewBackfill", "The ticks that a backfill of a range would execute. Nothing changes.", || get(backfill::ticks))
+        .query(&[RANGE]).gives(&[(200, json(of::<BackfillTicksView>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
+    route(Verb::Get, "/api/v1/tasks/{name}/backfills", "listBackfills", "How far its backfills are.", || get(backfill::list))
+        .gives(&[(200, json(of::<BackfillsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))
         .query(&[NEXT]).gives(&[(200, json(of::<NextView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/ticks", "getTicks", "Past ticks and their verdicts, newest first.", || get(about::ticks))

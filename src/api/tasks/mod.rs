@@ -1,6 +1,7 @@
 //! Tasks: list, read, create, change and delete.
 
 pub(super) mod about;
+pub(super) mod backfill;
 pub(super) mod many;
 
 use axum::http::StatusCode;

@@ -1,6 +1,7 @@
 //! Tests of the routes over HTTP against a real node.
 
 mod attempts;
+mod backfill;
 mod bad_input;
 mod calendars;
 mod chains;

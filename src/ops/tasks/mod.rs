@@ -1,5 +1,6 @@
 //! What is done to tasks.
 
+pub(crate) mod backfill;
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod claim;
