@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
-    AssignmentView, CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader,
-    DriftView, EnvelopeView, EventView, ExecutionChanged, ExecutionView, ExecutorRemoved,
-    ExecutorView, ItemsView, ListPlace, ListView, MemberJoined, MemberRemoved, Message,
-    MovedTaskView, NextView, NodeView, RevisionsView, SchedulerSwitched, SchedulerView, StatsView,
-    StrategyView, TaskChanged, TaskView, TasksLeft, TickView, WhatIfView, WhyView,
+    AssignmentView, BackfillTicksView, BackfillView, BackfillsView, CalendarChanged,
+    CalendarRemoved, CalendarView, ClusterView, CurrentLeader, DriftView, EnvelopeView, EventView,
+    ExecutionChanged, ExecutionView, ExecutorRemoved, ExecutorView, ItemsView, ListPlace, ListView,
+    MemberJoined, MemberRemoved, Message, MovedTaskView, NextView, NodeView, RevisionsView,
+    SchedulerSwitched, SchedulerView, StatsView, StrategyView, TaskChanged, TaskView, TasksLeft,
+    TickView, WhatIfView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -100,6 +101,9 @@ kinds! {
     TasksLeft = "a number of tasks";
     ItemsView = "a list of results";
     NextView = "a list of ticks";
+    BackfillView = "a backfill";
+    BackfillsView = "a list of backfills";
+    BackfillTicksView = "a list of ticks";
     TickView = "a tick";
     RevisionsView = "a list of revisions";
     StatsView = "statistics";

@@ -57,8 +57,14 @@ pub(super) async fn follow(client: &Client, out: &mut Output) -> CommandResult {
 
 /// `12:00:05.000 hello  fired on n2  +1 ms  exit 0 in 3 ms  "on time"`
 fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
-    let time = clock.exact(execution.tick.unwrap_or(execution.due).0);
-    let how = if execution.tick.is_none() { "triggered" } else { "fired" };
+    let backfilled = &*execution.trigger == "backfill";
+    let tick = execution.tick.filter(|_| !backfilled);
+    let time = clock.exact(tick.unwrap_or(execution.due).0);
+    let how = match tick {
+        Some(_) => "fired",
+        None if backfilled => "backfilled",
+        None => "triggered",
+    };
     let late = execution.lateness_ms.map_or_else(String::new, |late| format!("  {late:+} ms"));
     let lasted =
         execution.duration_ms.map_or_else(String::new, |lasted| format!(" in {lasted} ms"));

@@ -1,6 +1,7 @@
 //! Commands about tasks; the daily ones stand at the top level as well.
 
 mod add;
+mod backfill;
 mod change;
 mod definition;
 mod drift;
@@ -41,6 +42,8 @@ pub enum TaskCommand {
     Show(read::TaskShowArgs),
     /// Run tasks once now; their schedules are unaffected
     Run(run::RunArgs),
+    /// Execute the ticks of a past range, each once; repeat the command to continue it
+    Backfill(backfill::BackfillArgs),
     /// Pause tasks: their ticks are skipped
     Pause(change::PauseArgs),
     /// Cancel tasks: waiting executions end, and ticks are skipped until the tasks are resumed
@@ -82,6 +85,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Set(args) => set::run(*args, context).await,
         TaskCommand::Edit(args) => edit::run(&args, context).await,
         TaskCommand::Run(args) => run::run(args, context).await,
+        TaskCommand::Backfill(args) => backfill::run(args, context).await,
         TaskCommand::Pause(args) => change::pause(args, context).await,
         TaskCommand::Cancel(args) => change::cancel(args, context).await,
         TaskCommand::Resume(args) => change::resume(&args, context).await,

@@ -231,6 +231,7 @@ fn explain(why: &WhyView, clock: &LocalClock) -> String {
         ("catch up", why.catch_up.as_ref().map(catch_up).unwrap_or_default()),
         ("state", words::state_of(&why.state, enabled, why.paused.as_ref(), clock)),
         ("owner", why.owner.as_ref().map(owner).unwrap_or_default()),
+        ("backfills", why.backfills.join(", ")),
         ("help", kept.map(|id| format!("punctual logs {id}")).unwrap_or_default()),
     ]);
     format!("{}\n{facts}", why.summary)

@@ -22,6 +22,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 mod apply;
 mod assignment;
+mod backfill;
 mod changing;
 mod editing;
 mod events;
