@@ -58,7 +58,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 50] = [
+pub const PROPERTIES: [&str; 51] = [
     "a drained node starts nothing new",
     "accepted attempts outlive their nodes",
     "acknowledged writes are durable",
@@ -72,6 +72,7 @@ pub const PROPERTIES: [&str; 50] = [
     "dispatches go to executors that are online",
     "due ticks are settled",
     "each end starts what it is to start, once",
+    "each tick of a backfill is executed once",
     "events reach those who watch",
     "events tell every change",
     "failover is prompt",

@@ -5,6 +5,7 @@
 //! It shares the command types of the log with the product, but none of its rules.
 
 mod attempts;
+mod backfills;
 mod chains;
 mod endings;
 mod executions;
@@ -89,6 +90,8 @@ struct ReplayedExecution {
     due: i64,
     /// Whether the caller that claimed the tick executes it.
     by_caller: bool,
+    /// Whether a backfill created it: its end does not end its task.
+    backfilled: bool,
     /// The current fence and session. `None` while it waits.
     granted: Option<(u64, u64)>,
     /// The retry policy of its definition.
@@ -187,6 +190,8 @@ pub struct ReferenceModel {
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
+    /// Ticks of backfills: task, incarnation, range, tick.
+    ranges: BTreeSet<(u64, u64, (i64, i64), i64)>,
     pub claims: u64,
     /// The number of judgements of each property.
     pub judged: BTreeMap<&'static str, u64>,
@@ -315,6 +320,7 @@ impl ReferenceModel {
                 self.by_request(key, answer, "a trigger");
             }
             Command::Retry(of) => self.retried(&of, answer),
+            Command::Backfill(body) => self.backfilled(&body, answer),
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, None, answer),

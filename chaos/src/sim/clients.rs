@@ -1,6 +1,7 @@
 //! Clients: they create, change, hold, delete and read tasks through the API of any node, lose
 //! responses, and repeat calls with unknown outcomes under the same idempotency key.
 
+mod backfill;
 mod definitions;
 mod many;
 mod there_and_back;
@@ -99,6 +100,10 @@ impl SimClient {
             }
             if self.random.chance(70) {
                 self.many().await;
+                continue;
+            }
+            if self.random.chance(40) {
+                self.backfill().await;
                 continue;
             }
             if self.random.chance(25) {

@@ -54,7 +54,10 @@ impl ReferenceModel {
         for (key, incarnation) in std::mem::take(&mut self.ran) {
             let Some(task) = self.tasks.get(&key) else { continue };
             let said = task.spec.as_ref().map_or(AfterRun::Keep, |spec| spec.after_run);
-            let of_tick = |id: &u64| self.executions.get(id).is_some_and(|one| one.tick.is_some());
+            let of_tick = |id: &u64| {
+                let found = self.executions.get(id);
+                found.is_some_and(|one| one.tick.is_some() && !one.backfilled)
+            };
             let goes_on = task.exhausted && task.live.iter().any(of_tick);
             if task.incarnation != incarnation || task.deleted || goes_on {
                 continue;

@@ -40,6 +40,7 @@ impl ReferenceModel {
             tick,
             due,
             by_caller,
+            backfilled: false,
             granted: None,
             policy: self.tasks.get(&key).and_then(|task| task.spec.as_ref().map(AttemptPolicy::of)),
             attempts: AttemptCounts::default(),
@@ -207,7 +208,7 @@ impl ReferenceModel {
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
             *task.ends.entry(status).or_insert(0) += 1;
-            if execution.tick.is_some() {
+            if execution.tick.is_some() && !execution.backfilled {
                 self.ran.insert(execution.task, task.incarnation);
             }
         }

@@ -251,11 +251,15 @@ pub(super) fn commands() -> Vec<Command> {
     .chain(executors::commands(grant, session))
     .chain(newer_commands(node, session))
     .chain([super::backfill::sample()])
+    .chain([Command::Assign(Assign::Choices(vec![
+        ("a".to_owned(), Some(node)),
+        ("b".to_owned(), None),
+    ]))])
     .collect()
 }
 
 /// Those of the kinds from 36 on.
-fn newer_commands(node: NodeId, session: SessionId) -> [Command; 7] {
+fn newer_commands(node: NodeId, session: SessionId) -> [Command; 6] {
     let joining = NodeId::new(4, 1);
     let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
     [
@@ -269,10 +273,6 @@ fn newer_commands(node: NodeId, session: SessionId) -> [Command; 7] {
         })),
         Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
         Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
-        Command::Assign(Assign::Choices(vec![
-            ("a".to_owned(), Some(node)),
-            ("b".to_owned(), None),
-        ])),
     ]
 }
 

@@ -42,6 +42,7 @@ fn waiting(limit: u32, next_at: Option<i64>) -> ReferenceModel {
             tick: None,
             due: 0,
             by_caller: false,
+            backfilled: false,
             granted: None,
             policy: None,
             attempts: AttemptCounts::default(),
