@@ -7,6 +7,7 @@ mod t15_actions;
 mod t15_drained;
 mod t16_strategies;
 mod t17_task_files;
+mod t18_backfill;
 mod t20_kill;
 mod t22_lines;
 mod t23_attempts;
