@@ -1,18 +1,42 @@
 //! `/cluster`, `/scheduler` and `/admin`.
 
+use axum::body::Body;
+use axum::extract::Extension;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::IntoResponse;
+use futures_util::StreamExt;
+
+use super::Stopping;
 
 use super::extract::{HandlerResult, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
-use super::reply::{answer, ok};
+use super::output::stopped;
+use super::reply::{answer, index, ok};
 use crate::domain::spec;
 use crate::dto::{CleanupAllRequest, StrategyRequest, TransferRequest};
-use crate::ops::cluster;
+use crate::ops::{backup, cluster};
+
+/// The media type of a backup.
+pub(super) const BACKUP_TYPE: &str = "application/octet-stream";
 
 /// `GET /cluster`.
 pub(super) async fn get(read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     Ok(ok(&view, cluster::show(&read.context, &view).await?))
+}
+
+/// `GET /cluster/backup`: all records, as a file. An answer that breaks off lacks the end of the file.
+pub(super) async fn backup(
+    read: ReadRequest,
+    stopping: Option<Extension<Stopping>>,
+) -> HandlerResult {
+    let view = read.view().await?;
+    let kind = [(CONTENT_TYPE, HeaderValue::from_static(BACKUP_TYPE))];
+    let index = index(&view);
+    let pieces = backup::pieces(&read.context, view)?;
+    let body = Body::from_stream(pieces.take_until(Box::pin(stopped(stopping))));
+    Ok((index, kind, body).into_response())
 }
 
 /// `POST /cluster/transfer-leader`: transfers leadership to another voter, or to the given one.

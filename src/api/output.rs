@@ -113,16 +113,18 @@ pub(super) fn stream_of(
     events: impl Stream<Item = Event> + Send + 'static,
     stopping: Option<Extension<Stopping>>,
 ) -> Response {
-    let stopped = async move {
-        match stopping {
-            Some(Extension(Stopping(mut stop))) => {
-                let _gone = stop.wait_for(|stop| *stop).await;
-            }
-            None => std::future::pending().await,
-        }
-    };
-    let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(stopped));
+    let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(stopped(stopping)));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+/// Waits until the node stops.
+pub(super) async fn stopped(stopping: Option<Extension<Stopping>>) {
+    match stopping {
+        Some(Extension(Stopping(mut stop))) => {
+            let _gone = stop.wait_for(|stop| *stop).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// `attempt`, `output` with a piece, `gone`, or `end`. The id names the place behind the piece.

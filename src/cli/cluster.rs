@@ -6,6 +6,7 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::backup::{self, BackupArgs};
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, ReplyKind, TypedReply};
@@ -35,6 +36,8 @@ pub enum ClusterCommand {
     /// Change the members of the cluster
     #[command(subcommand)]
     Members(MembersCommand),
+    /// Write all records to a file while the cluster runs; any node gives them
+    Backup(BackupArgs),
     /// Remove all tasks with their history, all deleted marks and all calendars
     CleanupAll {
         /// The name of the cluster, instead of a question for it
@@ -99,6 +102,7 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
         ClusterCommand::Members(MembersCommand::Replace { member }) => {
             replace(&member, context).await
         }
+        ClusterCommand::Backup(args) => backup::take(&args, context).await,
         ClusterCommand::CleanupAll { cluster } => cleanup_all(cluster, context).await,
     }
 }

@@ -5,6 +5,7 @@
 //! prints through [`output`] and returns an [`Exit`].
 
 mod apply;
+mod backup;
 mod batch;
 mod bench;
 mod calendar;
@@ -132,6 +133,9 @@ pub enum CliCommand {
     /// Commands about the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Commands about backups; `punctual cluster backup` takes one
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Turn scheduling on or off, or choose how tasks are given to nodes
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
@@ -225,6 +229,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Executor(args) => executor::run(args, context).await,
         CliCommand::Node(command) => node::run(command, context).await,
         CliCommand::Cluster(command) => cluster::run(command, context).await,
+        CliCommand::Backup(command) => backup::run(command, context),
         CliCommand::Scheduler(command) => cluster::scheduler_command(command, context).await,
         CliCommand::Calendar(command) => calendar::run(command, context).await,
         CliCommand::WhatIf(args) => what_if::run(&args, context).await,

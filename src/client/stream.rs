@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,6 +18,24 @@ const SILENT_MAX: Duration = Duration::from_secs(45);
 const WITHOUT_END: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A longer event is none of a node.
 const EVENT_BYTES_MAX: usize = 4 << 20;
+
+/// The body of an answer, as it comes.
+#[derive(Debug)]
+pub struct Download(Response);
+
+impl Download {
+    /// Waits for the next piece; none: the answer ends.
+    ///
+    /// # Errors
+    /// It breaks off, or nothing comes for too long.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        match timeout(SILENT_MAX, self.0.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(ClientError::Broken(http::reason(&error))),
+            Err(_late) => Err(ClientError::Broken("the server sends nothing any more".to_owned())),
+        }
+    }
+}
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +75,52 @@ impl Client {
     pub fn events(&self, path: String, query: Vec<(&'static str, String)>) -> EventStream<'_> {
         let (last, open, received) = (None, None, BytesMut::new());
         EventStream { client: self, path, query, last, open, received }
+    }
+
+    /// The body of the answer at a path, however long it is and takes.
+    ///
+    /// # Errors
+    /// A node says no, or no node answers for as long as the client repeats requests.
+    pub async fn download(&self, path: &str, query: Query<'_>) -> Result<Download, ClientError> {
+        self.open_any(path, query, None).await.map(Download)
+    }
+
+    /// Opens a stream at one of the servers.
+    async fn open_any(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        last: Option<&str>,
+    ) -> Result<Response, ClientError> {
+        let give_up = Instant::now() + self.patience.repeat_for;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let mut reasons = Vec::new();
+            let mut said = None;
+            for server in self.in_order() {
+                match self.open(server, path, query, last).await {
+                    StreamOpening::Open(response) => {
+                        self.prefer(server);
+                        return Ok(response);
+                    }
+                    StreamOpening::Refused(refusal) => {
+                        return Err(ClientError::Refused(Box::new(refusal)));
+                    }
+                    StreamOpening::Later(why, refusal) => {
+                        reasons.push(why);
+                        said = said.or(refusal);
+                    }
+                }
+            }
+            if Instant::now() + pause >= give_up {
+                return Err(match said {
+                    Some(refusal) => ClientError::Refused(Box::new(refusal)),
+                    None => ClientError::Unreachable(reasons.join("; ")),
+                });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 
     async fn open(
@@ -143,7 +207,8 @@ impl EventStream<'_> {
                 }
             }
             let Some(response) = &mut self.open else {
-                self.open = Some(self.connect().await?);
+                let last = self.last.as_deref();
+                self.open = Some(self.client.open_any(&self.path, &self.query, last).await?);
                 continue;
             };
             match timeout(SILENT_MAX, response.chunk()).await {
@@ -161,40 +226,6 @@ impl EventStream<'_> {
                     self.client.leave();
                 }
             }
-        }
-    }
-
-    /// Opens the stream at one of the servers.
-    async fn connect(&self) -> Result<Response, ClientError> {
-        let client = self.client;
-        let give_up = Instant::now() + client.patience.repeat_for;
-        let mut pause = PAUSE_FIRST;
-        loop {
-            let mut reasons = Vec::new();
-            let mut said = None;
-            for server in client.in_order() {
-                match client.open(server, &self.path, &self.query, self.last.as_deref()).await {
-                    StreamOpening::Open(response) => {
-                        client.prefer(server);
-                        return Ok(response);
-                    }
-                    StreamOpening::Refused(refusal) => {
-                        return Err(ClientError::Refused(Box::new(refusal)));
-                    }
-                    StreamOpening::Later(why, refusal) => {
-                        reasons.push(why);
-                        said = said.or(refusal);
-                    }
-                }
-            }
-            if Instant::now() + pause >= give_up {
-                return Err(match said {
-                    Some(refusal) => ClientError::Refused(Box::new(refusal)),
-                    None => ClientError::Unreachable(reasons.join("; ")),
-                });
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 

@@ -16,6 +16,8 @@
 mod acknowledged;
 mod addresses;
 mod agreement;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command line reads backups"))]
+pub mod backup;
 mod bootstrap;
 mod checkpoint;
 mod clocks;

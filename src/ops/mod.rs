@@ -5,6 +5,7 @@
 //! ([`context::StateView`]); whatever changes it is proposed.
 
 pub(crate) mod about;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod calendars;
 pub(crate) mod callbacks;

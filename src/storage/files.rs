@@ -200,6 +200,13 @@ impl AtomicFile {
         Ok(Self { file, temporary, path, unsynced: 0, committed: false, reserve })
     }
 
+    /// The path of the file as long as it is being written.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Makes the content durable, then renames the file. This replaces an older file.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 //! writes until it is opened again, because after a failed `fsync` it is unknown which pages
 //! reached the disk.
 
+pub mod backup;
 pub mod descriptors;
 mod files;
 pub mod folder;
@@ -37,6 +38,7 @@ mod crashtest;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::backup::{BackupError, BackupHeader, BackupReader, BackupWriter};
 pub use self::files::{AtomicFile, write_atomic};
 pub use self::folder::DataFolder;
 pub use self::identity::FolderIdentity;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backfill;
+mod backup;
 mod bad_input;
 mod calendars;
 mod chains;

@@ -58,4 +58,4 @@ pub use task::needs::{NodeNeed, OwnerNeeds, TaskOwners};
 pub use task::record;
 pub use task::waiting::WaitingExecution;
 pub use task::whole::Task;
-pub use versions::LEVEL;
+pub use versions::{LEVEL, WRITER};

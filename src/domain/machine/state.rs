@@ -199,6 +199,12 @@ impl State {
         self.tasks.len()
     }
 
+    /// How many executions are kept.
+    #[must_use]
+    pub fn execution_count(&self) -> usize {
+        self.executions.len()
+    }
+
     /// An execution with its task.
     #[must_use]
     pub fn execution(&self, id: ExecutionId) -> Option<(&Arc<Task>, &Execution)> {

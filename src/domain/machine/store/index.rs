@@ -42,6 +42,11 @@ impl Index {
         }
     }
 
+    /// How many executions there are.
+    pub fn len(&self) -> usize {
+        self.blocks.iter().map(|block| block.entries.len()).sum()
+    }
+
     pub fn get(&self, id: ExecutionId) -> Option<TaskKey> {
         let entries = &self.blocks.get(self.block(id)?)?.entries;
         entries.get(position(entries, id).ok()?).map(|(_, task)| *task)
