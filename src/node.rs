@@ -76,6 +76,14 @@ impl Node {
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
         let clock = Arc::new(ClusterClock::new(HardwareClocks, members, skew));
         let folder = DataFolder::open(&config.node.data_dir, config.log.file.as_deref())?;
+        if folder.recovery().exists() {
+            let path = folder.path().display();
+            let why = format!(
+                "{path}: a recovery from a lost majority was begun here and has not ended; repeat \
+                 the command that began it: punctual cluster recover"
+            );
+            return Err(Fatal::Part(why));
+        }
         let (http, listener) = listen(&config).await?;
         let exec = Arc::new(exec(&plan, &folder, http)?);
         for (name, func) in &plan.functions {

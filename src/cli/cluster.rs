@@ -11,6 +11,7 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, ReplyKind, TypedReply};
 use super::node;
+use super::restore::{self, RecoverArgs};
 use super::table::fields;
 use crate::client::{Patience, path};
 use crate::dto::{
@@ -38,6 +39,8 @@ pub enum ClusterCommand {
     Members(MembersCommand),
     /// Write all records to a file while the cluster runs; any node gives them
     Backup(BackupArgs),
+    /// After the loss of a majority: begin a new cluster with the data of this node, which must not run
+    Recover(RecoverArgs),
     /// Remove all tasks with their history, all deleted marks and all calendars
     CleanupAll {
         /// The name of the cluster, instead of a question for it
@@ -103,6 +106,7 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
             replace(&member, context).await
         }
         ClusterCommand::Backup(args) => backup::take(&args, context).await,
+        ClusterCommand::Recover(args) => restore::recover(&args, context),
         ClusterCommand::CleanupAll { cluster } => cleanup_all(cluster, context).await,
     }
 }

@@ -30,6 +30,7 @@ mod objects;
 mod output;
 mod outputs;
 mod preview;
+mod restore;
 mod serve;
 mod settings;
 mod signals;
@@ -136,6 +137,8 @@ pub enum CliCommand {
     /// Commands about backups; `punctual cluster backup` takes one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Begin a new cluster from a backup, in the empty data folder of its first node
+    Restore(restore::RestoreArgs),
     /// Turn scheduling on or off, or choose how tasks are given to nodes
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
@@ -230,6 +233,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Node(command) => node::run(command, context).await,
         CliCommand::Cluster(command) => cluster::run(command, context).await,
         CliCommand::Backup(command) => backup::run(command, context),
+        CliCommand::Restore(args) => restore::restore(&args, context),
         CliCommand::Scheduler(command) => cluster::scheduler_command(command, context).await,
         CliCommand::Calendar(command) => calendar::run(command, context).await,
         CliCommand::WhatIf(args) => what_if::run(&args, context).await,

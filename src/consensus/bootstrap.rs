@@ -270,13 +270,13 @@ fn command(settings: &ConsensusSettings, word: MemberWord) -> String {
 
 /// Limits how often a message for the operator is repeated.
 #[derive(Default)]
-struct Reminder {
+pub(super) struct Reminder {
     said: Option<Instant>,
 }
 
 impl Reminder {
     /// Whether the message is due: the first time, and once per [`WARN_EVERY`].
-    fn is_due(&mut self) -> bool {
+    pub fn is_due(&mut self) -> bool {
         let due = self.said.is_none_or(|at| at.elapsed() >= WARN_EVERY);
         if due {
             self.said = Some(Instant::now());

@@ -16,6 +16,9 @@ use super::membership::{ListedMember, MemberList};
 /// The shortest silence after which a node reports that it has no leader.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
 
+/// After this time without a leader, members that do not answer may be lost for good.
+const LOST_AFTER: Duration = Duration::from_secs(15);
+
 /// Why this node has no leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoLeaderReason {
@@ -29,6 +32,19 @@ pub struct NoLeaderReason {
     pub refusals: Vec<String>,
     /// Base URLs of the other members' APIs. Members that answer come first.
     pub others: Vec<String>,
+    /// Too few voters have answered for so long that a majority may be lost for good.
+    pub majority_lost: bool,
+}
+
+impl NoLeaderReason {
+    /// What to do after the loss of a majority, as sentences. None: it is too early to say so.
+    #[must_use]
+    pub fn recovery(&self) -> Option<&'static str> {
+        self.majority_lost.then_some(
+            "Start the nodes that are down. If a majority of the members lost its data for good, type \
+             on this node's machine, and read what it says: `punctual cluster recover --config FILE`.",
+        )
+    }
 }
 
 impl fmt::Display for NoLeaderReason {
@@ -129,6 +145,12 @@ impl Contacts {
             }
             no_leader_reason.others.push(member.http.clone());
         }
+        // A node that is refused is not cut off: it may be the one whose data is old.
+        let voters = members.each().filter(|member| member.votes).count();
+        let answer = voters.saturating_sub(no_leader_reason.unreachable.len());
+        no_leader_reason.majority_lost = silence >= LOST_AFTER
+            && no_leader_reason.refusals.is_empty()
+            && answer < voters / 2 + 1;
         no_leader_reason.others.append(&mut silent);
         no_leader_reason.others.retain(|http| !http.is_empty());
         no_leader_reason
@@ -173,6 +195,11 @@ fn refusal(member: &ListedMember, code: PeerRefusalCode, reason: &str) -> String
         PeerRefusalCode::PROOF_WRONG => {
             format!("cluster.secret of this node and of {who} differ: make them the same")
         }
+        PeerRefusalCode::CLUSTER_ID => format!(
+            "{who} is of a cluster with another id ({reason}): if that cluster was restored or \
+             recovered, the data of this node is of the former one; move its data folder away, \
+             start it with an empty one, and type the command that it prints"
+        ),
         _ => format!("{who} refuses this node: {reason}"),
     }
 }
@@ -231,6 +258,10 @@ mod tests {
             "no leader for 4 s; 127.0.0.1:7071 unreachable; cluster.secret of this node and of \
              member 2 (127.0.0.1:7072) differ: make them the same"
         );
+        contacts.failed(2, refused(PeerRefusalCode::CLUSTER_ID, "this cluster's id is 1, not 2"));
+        let former = contacts.no_leader_reason(false, LOST_AFTER, &members());
+        assert!(former.to_string().contains("the data of this node is of the former one"));
+        assert_eq!(former.recovery(), None, "the one that is refused is no survivor");
         let list = contacts.list;
         contacts.answered(1, list);
         contacts.answered(2, list);
@@ -238,6 +269,18 @@ mod tests {
             contacts.no_leader_reason(false, silence, &members()).unreachable,
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_survivor_is_told_of_the_way_out_when_a_majority_is_silent_for_long() {
+        let contacts = contacts();
+        let told = |silence| contacts.no_leader_reason(false, silence, &members()).recovery();
+        assert_eq!(told(LOST_AFTER), None, "nobody is known to be silent");
+        contacts.failed(1, CallError::NotSent("nobody listens".to_owned()));
+        assert_eq!(told(LOST_AFTER), None, "two of three answer");
+        contacts.failed(2, CallError::Unknown("late".to_owned()));
+        assert_eq!(told(LOST_AFTER - Duration::from_millis(1)), None, "it is too early");
+        assert!(told(LOST_AFTER).is_some_and(|said| said.contains("punctual cluster recover")));
     }
 
     #[test]

@@ -37,6 +37,8 @@ mod network;
 mod peers;
 mod proposer;
 mod replica;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command line restores"))]
+pub mod restore;
 #[cfg(feature = "simulation")]
 mod runtime;
 mod server;

@@ -9,6 +9,7 @@ mod leaders;
 mod loss;
 mod lost;
 mod members;
+mod restore;
 mod suite;
 mod versions;
 

@@ -133,6 +133,9 @@ impl OpError {
             let others = unled.others.join(" or ");
             problem = problem.advise(format!("Repeat the request, or ask another node: {others}."));
         }
+        if let Some(recovery) = unled.recovery() {
+            problem = problem.advise(recovery);
+        }
         problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
     }
 

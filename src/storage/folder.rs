@@ -8,11 +8,13 @@
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
 //! | `output/` | the output of attempts |
 //! | `work/` | the default working folder of shell attempts |
+//! | `recovery.backup` | the state, while the folder becomes that of another cluster |
+//! | `former.N/` | the data of the cluster before that |
 //!
 //! Unknown files are left alone, because a task may write here and log files may be here. A folder
 //! is refused only if its identity is that of another node.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,12 +23,20 @@ use super::{StateFolders, StorageError, files, identity, states};
 
 const LOCK: &str = "lock";
 const LOG: &str = "log";
+const LOG_SYNCED: &str = "log.synced";
 const OUTPUT: &str = "output";
 const WORK: &str = "work";
 /// The names that a node creates in its folder, except its checkpoints.
-const OURS: &[&str] = &[LOCK, LOG, "log.synced", OUTPUT, WORK, states::CURRENT, identity::IDENTITY];
+const OURS: &[&str] =
+    &[LOCK, LOG, LOG_SYNCED, OUTPUT, WORK, states::CURRENT, identity::IDENTITY, RECOVERY];
+/// Those that are the data of a cluster, except its checkpoints.
+const DATA: &[&str] = &[LOG, LOG_SYNCED, states::CURRENT, identity::IDENTITY];
 /// Those of these files that are replaced atomically, and may have left-overs after a crash.
-const REPLACED: &[&str] = &[states::CURRENT, identity::IDENTITY];
+const REPLACED: &[&str] = &[states::CURRENT, identity::IDENTITY, RECOVERY];
+/// A backup of the state, while the folder becomes that of another cluster.
+const RECOVERY: &str = "recovery.backup";
+/// Names of folders with the former parts of a folder begin with this.
+const FORMER: &str = "former.";
 /// The folder that exists at the root of a separate file system.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -95,6 +105,61 @@ impl DataFolder {
         self.path.join(WORK)
     }
 
+    /// The names of what a node or others left here, sorted, except lines of a log. Empty: the
+    /// folder is as a new one.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn content(&self, log_file: Option<&Path>) -> Result<Vec<String>, StorageError> {
+        let log_file = log_file.and_then(|file| file.file_name()?.to_str());
+        let left = |name: &str| match name {
+            LOCK | LOST_AND_FOUND => false,
+            _ if log_file.is_some_and(|log_file| name.starts_with(log_file)) => false,
+            WORK => fs::read_dir(self.work()).is_ok_and(|mut names| names.next().is_some()),
+            _ => true,
+        };
+        let names = files::names_in(&self.reserve, &self.path)?;
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        Ok(names.filter(|name| left(name)).collect())
+    }
+
+    /// The file that holds the state while this folder becomes that of another cluster.
+    #[must_use]
+    pub fn recovery(&self) -> PathBuf {
+        self.path.join(RECOVERY)
+    }
+
+    /// Removes the file of [`Self::recovery`].
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn end_recovery(&self) -> Result<(), StorageError> {
+        let path = self.recovery();
+        fs::remove_file(&path).map_err(StorageError::at("remove", &path))?;
+        files::sync_folder(&self.reserve, &self.path)
+    }
+
+    /// Moves the data of a cluster to a folder of its own, which it returns. A further call after an
+    /// interruption moves the rest.
+    ///
+    /// # Errors
+    /// The folder cannot be created, or a part cannot be moved.
+    pub fn set_aside(&self) -> Result<PathBuf, StorageError> {
+        let names = files::names_in(&self.reserve, &self.path)?;
+        let names: Vec<&str> = names.iter().filter_map(|name| name.to_str()).collect();
+        let last = names.iter().filter_map(|name| former_number(name)).max().unwrap_or(0);
+        let former = self.path.join(format!("{FORMER}{}", last + 1));
+        files::create_folder(&self.reserve, &former)?;
+        let data = |name: &&str| DATA.contains(name) || states::is_folder_name(name);
+        for name in names.into_iter().filter(data) {
+            let path = self.path.join(name);
+            fs::rename(&path, former.join(name)).map_err(StorageError::at("move", &path))?;
+        }
+        files::sync_folder(&self.reserve, &former)?;
+        files::sync_folder(&self.reserve, &self.path)?;
+        Ok(former)
+    }
+
     /// The checkpoints.
     #[must_use]
     pub fn states(&self) -> StateFolders {
@@ -115,6 +180,11 @@ impl Drop for FolderLock {
     }
 }
 
+/// The number of a folder with former parts.
+fn former_number(name: &str) -> Option<u64> {
+    name.strip_prefix(FORMER)?.parse().ok()
+}
+
 /// The names in a folder that no node creates there, sorted.
 fn foreign(
     reserve: &DescriptorReserve,
@@ -129,6 +199,7 @@ fn foreign(
             || log_file.is_some_and(|log_file| name.starts_with(log_file))
             || name == LOST_AND_FOUND
             || states::is_folder_name(name)
+            || former_number(name).is_some()
             || REPLACED.iter().any(|replaced| files::is_temporary_of(name, replaced))
     };
     Ok(names.filter(|name| !ours(name)).map(std::borrow::Cow::into_owned).collect())
@@ -166,7 +237,7 @@ fn holder(file: &mut File) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -234,6 +305,38 @@ mod tests {
         for name in names {
             assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"theirs");
         }
+    }
+
+    #[test]
+    fn the_data_of_a_cluster_is_set_aside_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path(), None).unwrap();
+        assert_eq!(data.content(None).unwrap(), Vec::<String>::new(), "as a new one");
+        fs::create_dir_all(folder.path().join("state.7")).unwrap();
+        fs::create_dir_all(folder.path().join("log")).unwrap();
+        for name in ["identity", "CURRENT", "log.synced", "n1.log", "notes"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let log_file = Path::new("elsewhere/n1.log");
+        let all = ["CURRENT", "identity", "log", "log.synced", "notes", "state.7"];
+        assert_eq!(data.content(Some(log_file)).unwrap(), all);
+        for number in 1..=2 {
+            // The second time as after an interruption: there is a part only.
+            let former = data.set_aside().unwrap();
+            assert_eq!(former, folder.path().join(format!("former.{number}")));
+            fs::write(folder.path().join("identity"), "next").unwrap();
+        }
+        let names = |path: &Path| files::names_in(data.reserve(), path).unwrap();
+        let set_aside = ["CURRENT", "identity", "log", "log.synced", "state.7"];
+        assert_eq!(names(&folder.path().join("former.1")), set_aside);
+        assert_eq!(names(&folder.path().join("former.2")), ["identity"]);
+        assert_eq!(
+            data.content(Some(log_file)).unwrap(),
+            ["former.1", "former.2", "identity", "notes"]
+        );
+        assert_eq!(foreign(data.reserve(), folder.path(), None).unwrap(), ["n1.log", "notes"]);
+        fs::write(folder.path().join("work/report"), "").unwrap();
+        assert!(data.content(None).unwrap().contains(&"work".to_owned()));
     }
 
     #[test]

@@ -37,3 +37,4 @@ mod t74_compose;
 mod t80_faults;
 mod t81_node_faults;
 mod t82_execution_faults;
+mod t83_backup;

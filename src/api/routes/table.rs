@@ -384,7 +384,7 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Transfers leadership to another voter.", || post(cluster::transfer_leader))
         .role(AccessRole::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<CurrentLeader>))])
         .refuses(&[Code::MemberNotFound, Code::NoOtherVoter, Code::TransferFailed]),
-    route(Verb::Get, "/api/v1/cluster/backup", "backUp", "All records, as a file. Without its end it is not whole.", || get(cluster::backup))
+    route(Verb::Get, "/api/v1/cluster/backup", "backUp", "All records, as a file that `punctual restore` reads. Without its end it is not whole.", || get(cluster::backup))
         .role(AccessRole::Admin).gives(&[(200, Content::Text(&[cluster::BACKUP_TYPE]))]).refuses(&[Code::TooManyStreams]),
     route(Verb::Post, "/api/v1/cluster/members", "addMember", "Adds a node that waits with an empty data folder.", || post(members::add))
         .role(AccessRole::Admin).takes(of::<MemberAddRequest>).gives(&[(200, json(of::<MemberJoined>))])

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::domain::ids::NodeId;
 
+use super::super::bootstrap::Reminder;
 use super::super::core::RaftCore;
 use super::super::lead;
 use super::super::network::{config_id, kind};
@@ -87,13 +88,21 @@ fn word(core: &RaftCore, node: NodeId) -> MemberWord {
     }
 }
 
-/// Ends this node when it is a member no more.
+/// Ends this node when it is a member no more. Says what can be done when a majority may be lost.
 pub(in super::super) async fn watch(core: Arc<RaftCore>, fatal: watch::Sender<Option<String>>) {
     let own = NodeId(core.id);
+    let mut reminder = Reminder::default();
     loop {
         tokio::time::sleep(LOOK).await;
         let gone = core.replica.read().is_gone(own);
-        if !gone && lead::no_leader_reason(&core).is_none() {
+        let unled = lead::no_leader_reason(&core);
+        if let Some(unled) = &unled
+            && let Some(recovery) = unled.recovery()
+            && reminder.is_due()
+        {
+            tracing::error!("{unled}. {recovery}");
+        }
+        if !gone && unled.is_none() {
             continue;
         }
         let others = core.peers.all();

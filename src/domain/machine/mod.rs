@@ -29,6 +29,7 @@ mod record_error;
 mod response;
 mod state;
 mod store;
+mod successor;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub use response::{Answer, Refusal, Response};
 pub use state::{State, TaskNames};
 pub use store::dirty::Dirty;
 pub use task::assigned::AssignmentTable;
+#[cfg(test)]
+pub use successor::COUNTER_LEAP;
 pub use task::delayed::DelayedExecution;
 pub use task::dispatched::DeclaredTasks;
 pub use task::line::Line;

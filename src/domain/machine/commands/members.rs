@@ -113,6 +113,14 @@ impl State {
         Ok(Answer::Done)
     }
 
+    /// Notes that this Raft id is gone, and that nothing is being added under its configured id.
+    pub(in crate::domain::machine) fn leave_member(&mut self, node: NodeId) {
+        self.change_member(node, |member| {
+            member.gone = member.gone.max(node.join());
+            member.joining = None;
+        });
+    }
+
     fn change_member(&mut self, node: NodeId, change: impl FnOnce(&mut MemberRecord)) {
         let key = NodeId(node.configured());
         let mut member = self.registers.members.get(&key).map_or_else(

@@ -19,6 +19,7 @@ mod plausible;
 mod registers;
 mod samples;
 mod story;
+mod successor;
 mod telling;
 mod vocabulary;
 

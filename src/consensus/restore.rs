@@ -1,0 +1,270 @@
+//! A new cluster from the data of another, without a running node: from a backup, or from the data
+//! folder that is left of a cluster that lost its majority.
+//!
+//! Either way one node becomes the only member of a cluster with an id of its own, and the others
+//! join it with empty folders. The state is made by [`State::succeed`]. The new log begins behind
+//! the last entry of the state, with a vote in it, so the node starts as one that restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use openraft::{EntryPayload, Membership};
+
+use super::backup::{self, UnusableBackup};
+use super::checkpoint::Checkpoints;
+use super::machine::{self, CheckpointError, LoadedCheckpoint};
+use super::types::{RaftMember, StoredMembership, Vote, log_id};
+use super::wire::{self, Unreadable};
+use crate::domain::ids::NodeId;
+use crate::domain::machine::{Applied, State};
+use crate::domain::time::Timestamp;
+use crate::storage::{
+    AtomicFile, DataFolder, FolderIdentity, LogPos, LogStore, StorageError, WalLog,
+};
+
+/// The term in which the log of a new cluster begins.
+const FIRST_TERM: u64 = 1;
+/// Size of the entries that are read at once, in bytes.
+const READ_BYTES: usize = 8 << 20;
+
+/// The first node of a new cluster.
+#[derive(Clone, Debug)]
+pub struct FirstNode {
+    /// The configured name of the cluster.
+    pub cluster_name: String,
+    /// A new random id, not 0.
+    pub cluster_id: u128,
+    /// The configured id of the node.
+    pub member: u16,
+    /// Host and port of its peer listener.
+    pub peer: String,
+    /// Base URL of its API. Empty: it has none.
+    pub http: String,
+    /// The time now.
+    pub now: Timestamp,
+    /// The file of its log lines, which may be in the data folder.
+    pub log_file: Option<PathBuf>,
+}
+
+/// A new cluster, and what it goes on from.
+#[derive(Debug)]
+pub struct NewCluster {
+    /// Its id.
+    pub cluster_id: u128,
+    /// The first node, with its join number.
+    pub node: NodeId,
+    /// What was read.
+    pub from: backup::LoadedBackup,
+    /// Where the former parts of the folder are. None: it had none.
+    pub former: Option<PathBuf>,
+}
+
+/// Why no new cluster was made.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The backup cannot be used.
+    #[error("{}: {why}", file.display())]
+    Backup {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        why: UnusableBackup,
+    },
+    /// The data in the folder cannot be used.
+    #[error("the data folder cannot be used: {0}")]
+    Data(String),
+    /// A rule forbids it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Makes the data folder of the first node of a new cluster from a backup.
+///
+/// # Errors
+/// The folder is not empty, the backup cannot be used or is of another cluster name, or the disk
+/// failed.
+pub fn restore(
+    folder: &DataFolder,
+    file: &std::path::Path,
+    first: &FirstNode,
+) -> Result<NewCluster, RestoreError> {
+    let content = folder.content(first.log_file.as_deref())?;
+    if !content.is_empty() {
+        let (path, content) = (folder.path().display(), content.join(", "));
+        return Err(RestoreError::Refused(format!(
+            "{path} is not empty ({content}), and a backup is restored to an empty data folder: \
+             move the folder away, or set node.data_dir to another one"
+        )));
+    }
+    let from = read_backup(file)?;
+    let node = found(folder, &from, first)?;
+    Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: None })
+}
+
+/// Makes the data folder of a member of a cluster that lost its majority that of the first node of a
+/// new cluster. Its former parts are kept in a folder beside.
+///
+/// If it was interrupted, a further call goes on with what was read.
+///
+/// # Errors
+/// The folder has no data or cannot be read, the node needs no other one, or the disk failed.
+pub fn recover(folder: &DataFolder, first: &FirstNode) -> Result<NewCluster, RestoreError> {
+    let file = folder.recovery();
+    if !file.exists() {
+        let state = state_of(folder, first)?;
+        let out = AtomicFile::create(folder.reserve(), &file)?;
+        let failed = |source| StorageError::new("write", &file, source);
+        backup::write(&state, out).map_err(failed)?.commit()?;
+    }
+    let from = read_backup(&file)?;
+    let former = folder.set_aside()?;
+    let node = found(folder, &from, first)?;
+    folder.end_recovery()?;
+    Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: Some(former) })
+}
+
+fn read_backup(file: &std::path::Path) -> Result<backup::LoadedBackup, RestoreError> {
+    let opened = File::open(file);
+    let opened = opened.map_err(|source| StorageError::new("open", file, source))?;
+    backup::read(BufReader::new(opened))
+        .map_err(|why| RestoreError::Backup { file: file.to_owned(), why })
+}
+
+/// The state of a data folder with all entries of its log, also those of which it does not know
+/// whether they were committed: a majority that is lost may have acknowledged them.
+fn state_of(folder: &DataFolder, first: &FirstNode) -> Result<State, RestoreError> {
+    let identity = FolderIdentity::read(folder.reserve(), folder.path())?;
+    let Some(identity) = identity else {
+        let path = folder.path().display();
+        return Err(RestoreError::Refused(format!(
+            "{path} has no data of a cluster; begin from a backup with: punctual restore FILE"
+        )));
+    };
+    identity.expect(folder.path(), &first.cluster_name, u64::from(first.member))?;
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
+    let read = replayed(folder, &log);
+    log.close();
+    let (state, voters) = read?;
+    if voters == BTreeSet::from([identity.node.0]) {
+        return Err(RestoreError::Refused(
+            "this node is the only one with a vote: it needs no other node, start it".to_owned(),
+        ));
+    }
+    Ok(state)
+}
+
+/// The state at the end of a log, and the voters there.
+fn replayed(
+    folder: &DataFolder,
+    log: &Arc<dyn LogStore>,
+) -> Result<(State, BTreeSet<u64>), RestoreError> {
+    let damaged = |why: &dyn std::fmt::Display| RestoreError::Data(why.to_string());
+    let checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(log))?;
+    let loaded = machine::load(&checkpoints).map_err(|error| match error {
+        CheckpointError::Storage(error) => RestoreError::from(error),
+        other => damaged(&format!("the checkpoint: {other}")),
+    })?;
+    let (mut state, applied, mut membership) = match loaded {
+        Some(LoadedCheckpoint { state, applied, membership, .. }) => {
+            (state, applied.map(|id| id.index()), membership.membership().clone())
+        }
+        None => (State::default(), None, Membership::default()),
+    };
+    let seen = log.state();
+    let mut next = applied.map_or(0, |applied| applied + 1);
+    if let Some(purged) = seen.purged.filter(|purged| purged.index >= next) {
+        let why =
+            format!("its log begins behind entry {}, its checkpoint ends before", purged.index);
+        return Err(damaged(&why));
+    }
+    let end = seen.last.map_or(0, |last| last.index + 1);
+    while next < end {
+        let entries = log.read(next, end, READ_BYTES).map_err(|error| damaged(&error))?;
+        if entries.is_empty() {
+            return Err(damaged(&format!("log entry {next} is missing")));
+        }
+        for (at, bytes) in entries {
+            let wrong = |why: &dyn std::fmt::Display| damaged(&format!("log entry {next}: {why}"));
+            let entry = wire::read_entry(at, bytes);
+            match entry.map_err(|error: Unreadable| wrong(&error))?.payload {
+                EntryPayload::Blank => state.skip(next),
+                EntryPayload::Membership(changed) => {
+                    membership = changed;
+                    state.skip(next);
+                }
+                EntryPayload::Normal(payload) => {
+                    let bytes = payload.0.get(1..).unwrap_or_default();
+                    let applied = state.apply(next, bytes, &mut Applied::default());
+                    applied.map_err(|error| wrong(&error))?;
+                }
+            }
+            next += 1;
+        }
+    }
+    if state.cluster().id == 0 {
+        return Err(RestoreError::Refused("no cluster has begun in this data folder".to_owned()));
+    }
+    Ok((state, membership.voter_ids().collect()))
+}
+
+/// Fills a data folder without data. The identity comes last: without it the node does not start.
+fn found(
+    folder: &DataFolder,
+    from: &backup::LoadedBackup,
+    first: &FirstNode,
+) -> Result<NodeId, RestoreError> {
+    let name = &from.header.cluster_name;
+    if *name != first.cluster_name {
+        return Err(RestoreError::Refused(format!(
+            "the data is of cluster {name}, and these settings are of cluster {}: set cluster.name \
+             to {name}",
+            first.cluster_name
+        )));
+    }
+    let mut state = from.state.frozen();
+    if !state.succeed(first.cluster_id) {
+        return Err(RestoreError::Refused("the counter of the cluster is at its end".to_owned()));
+    }
+    let join = state.last_gone(u64::from(first.member)) + 1;
+    let join = u16::try_from(join);
+    let join = join.map_err(|_large| RestoreError::Refused("no join number is left".to_owned()))?;
+    let node = NodeId::new(first.member, join);
+    let begin = LogPos { term: FIRST_TERM, node: node.0, index: state.cluster().applied };
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
+    begin_log(&log, begin).map_err(|source| StorageError::new("write", folder.log(), source))?;
+    let at = Some(log_id(begin));
+    let address = RaftMember { peer: first.peer.clone(), http: first.http.clone() };
+    let (voters, nodes) = (BTreeSet::from([node.0]), BTreeMap::from([(node.0, address)]));
+    let membership = Membership::new(vec![voters], nodes);
+    let membership = membership.map_err(|error| RestoreError::Data(error.to_string()))?;
+    let membership = StoredMembership::new(at, membership);
+    let loaded = LoadedCheckpoint { state, applied: at, membership, promised: 0 };
+    let mut checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(&log))?;
+    machine::install_loaded(&mut checkpoints, &loaded)?;
+    checkpoints.close();
+    log.close();
+    let identity = FolderIdentity {
+        cluster_name: first.cluster_name.clone(),
+        cluster_id: first.cluster_id,
+        node,
+        created: first.now,
+        voted: true,
+    };
+    identity.write(folder.reserve(), folder.path())?;
+    Ok(node)
+}
+
+/// Begins a log behind `at`, with a vote, durably.
+fn begin_log(log: &Arc<dyn LogStore>, at: LogPos) -> io::Result<()> {
+    log.purge_to(at);
+    let (tell, told) = mpsc::channel();
+    let vote = wire::vote_bytes(&Vote::new(at.term, at.node));
+    log.save_vote(vote, Box::new(move |written| drop(tell.send(written))));
+    told.recv().map_err(io::Error::other)?
+}

@@ -1,0 +1,70 @@
+//! The state of a new cluster that goes on from that of another: after a restore from a backup, and
+//! after the loss of a majority.
+//!
+//! The former cluster may have gone further than this state knows, and its processes may still run.
+//! So nothing that it issued may come up again: the counter begins far behind all of its values, no
+//! session goes on, and no Raft id returns.
+
+use super::commands::attempts;
+use super::commands::guards;
+use super::effects::Effects;
+use super::state::State;
+use super::task::editor::EntryContext;
+use super::task::record::Execution;
+use crate::domain::ids::{NodeId, TaskKey};
+
+/// By how much the counter of a new cluster is ahead of that of the state that it goes on from.
+pub const COUNTER_LEAP: u64 = 1 << 32;
+/// What is told of the attempts that the former cluster had granted.
+const ENDED: &str = "cluster_restored";
+
+impl State {
+    /// Makes this the state of a new cluster with this id. The counter leaps, all sessions and the
+    /// attempts granted in them end, and the nodes register afresh under further join numbers. What
+    /// executors have accepted and callers have claimed belongs to no session and goes on.
+    ///
+    /// False: the counter has no room for another leap; nothing was changed.
+    #[must_use]
+    pub fn succeed(&mut self, id: u128) -> bool {
+        let Some(counter) = self.cluster.counter.checked_add(COUNTER_LEAP) else { return false };
+        self.cluster.counter = counter;
+        self.cluster.id = id;
+        let (index, stamp) = (self.cluster.applied, self.cluster.stamp);
+        let cx = EntryContext { index, stamp, by: "" };
+        // Nobody watches: readers of events begin with the new cluster.
+        let mut effects = Effects::default();
+        self.end_sessions(&cx, &mut effects);
+        self.follow_chains(&cx, &mut effects);
+        self.forget_nodes();
+        true
+    }
+
+    fn end_sessions(&mut self, cx: &EntryContext<'_>, effects: &mut Effects) {
+        let granted = |execution: &Execution| {
+            let attempt = execution.attempt.as_ref();
+            attempt.is_some_and(|attempt| guards::end_session(execution, attempt.node))
+        };
+        let tasks = self.tasks.busy().filter(|task| task.live_executions().any(granted));
+        let busy: Vec<TaskKey> = tasks.map(|task| task.key).collect();
+        for key in busy {
+            let _known = self.edit(cx, key, effects, |task| {
+                attempts::lose_all(task, ENDED, granted);
+                Ok(())
+            });
+        }
+    }
+
+    /// Removes the nodes with what they read in their files. Their Raft ids are gone for ever.
+    fn forget_nodes(&mut self) {
+        let known = self.nodes().map(|node| node.id);
+        let known: Vec<NodeId> = known.chain(self.joining().map(|joining| joining.node)).collect();
+        for node in known {
+            self.registers.nodes.remove(&node);
+            self.leave_member(node);
+        }
+        let read: Vec<NodeId> = self.registers.files.iter().map(|(node, _)| *node).collect();
+        for node in read {
+            self.registers.files.remove(&node);
+        }
+    }
+}
