@@ -100,7 +100,7 @@ pub(in super::super) async fn watch(core: Arc<RaftCore>, fatal: watch::Sender<Op
             && let Some(recovery) = unled.recovery()
             && reminder.is_due()
         {
-            tracing::error!("{unled}. {recovery}");
+            tracing::warn!("{unled}. {recovery}");
         }
         if !gone && unled.is_none() {
             continue;
