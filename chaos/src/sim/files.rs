@@ -46,27 +46,29 @@ async fn change(world: Arc<SimWorld>, files: FileNumbers, mut stop: watch::Recei
             *place = number;
         }
     };
-    let mut last = 0;
     for number in 2.. {
         let rest = random.log_time(Duration::from_secs(3), Duration::from_secs(20));
         let (first, kind) = (random.index(world.common.plan.nodes), random.below(100));
         if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
             return;
         }
-        if kind < 30 {
-            // The newest files are those that older ones could take the place of.
-            let gone = if kind < 20 { last } else { first };
-            world.history().trouble(Some(gone), FaultKind::FilesGone, "");
-            set(gone, None);
+        if kind < 15 {
+            world.history().trouble(Some(first), FaultKind::FilesGone, "");
+            set(first, None);
             continue;
         }
-        last = first;
         let nodes = if kind < 65 { 1 } else { world.common.plan.nodes };
         for step in 0..nodes {
             let index = (first + step) % world.common.plan.nodes;
             world.history().trouble(Some(index), FaultKind::FilesChanged, number);
             set(index, Some(number));
             sleep(random.log_time(Duration::from_millis(10), Duration::from_secs(2))).await;
+        }
+        if kind < 40 {
+            // Nobody has the newest files any more, and others have older ones.
+            sleep(random.log_time(Duration::from_secs(2), Duration::from_secs(6))).await;
+            world.history().trouble(Some(first), FaultKind::FilesGone, "");
+            set(first, None);
         }
     }
 }
