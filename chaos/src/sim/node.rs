@@ -200,6 +200,7 @@ impl SimMachine {
                 min_interval: Millis(100),
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
+                custom_strategy: false,
                 task_series: 10,
                 bench: None,
                 executor_secret: None,

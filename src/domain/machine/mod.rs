@@ -50,9 +50,9 @@ pub use record_error::RecordError;
 pub use response::{Answer, Refusal, Response};
 pub use state::{State, TaskNames};
 pub use store::dirty::Dirty;
-pub use task::assigned::AssignmentTable;
 #[cfg(test)]
 pub use successor::COUNTER_LEAP;
+pub use task::assigned::AssignmentTable;
 pub use task::delayed::DelayedExecution;
 pub use task::dispatched::DeclaredTasks;
 pub use task::line::Line;
