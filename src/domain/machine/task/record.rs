@@ -9,7 +9,7 @@ use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-pub use super::backfills::{BackfillEnds, BackfillKey, BackfillRecord};
+pub use super::backfills::{BackfillKey, BackfillRecord};
 pub use super::execution::{
     Attempt, AttemptExecutor, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report,
     Status, Trigger,
