@@ -109,6 +109,11 @@ async fn what_would_move_is_told_and_nothing_changes() {
     assert_eq!((&second["items"][0], &second["moved"]), (&items[3], &first["moved"]));
 
     // In turn, each of three nodes gets a third.
+    // The parts of the names that the leader would propose.
+    let parts = told("?join=n2&join=n3&strategy=range").await;
+    let shares: Vec<&Value> =
+        parts["nodes"].as_array().unwrap().iter().map(|n| &n["tasks"]).collect();
+    assert_eq!(shares, [13, 13, 14], "{parts}");
     let turns = told("?join=n2&join=n3&strategy=round_robin").await;
     let counts: Vec<&Value> =
         turns["nodes"].as_array().unwrap().iter().map(|one| &one["tasks"]).collect();
@@ -140,7 +145,7 @@ async fn refuse_what_cannot_be_supposed(rig: &ApiRig) {
         ("?join=n2:x", "?join", "`x` is no weight"),
         ("?join=n2:host=a", "?join", "the label host is the node's own"),
         ("?weight=n1", "?weight", "must be NODE=WEIGHT"),
-        ("?strategy=range", "?strategy", "cannot be range in this version"),
+        ("?strategy=ranges", "?strategy", "did you mean `range`?"),
     ] {
         let refused = asked(query).await.refused(422, "invalid_parameter").body;
         let error = &refused["errors"][0];
