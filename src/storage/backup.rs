@@ -66,6 +66,9 @@ pub struct BackupHeader {
     pub digest: u128,
 }
 
+/// The key and the value of a record.
+pub type BackupRow = (Vec<u8>, Vec<u8>);
+
 /// Why a backup cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -283,7 +286,7 @@ impl<R: Read> BackupReader<R> {
     ///
     /// # Errors
     /// The file was cut or changed.
-    pub fn row(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, BackupError> {
+    pub fn row(&mut self) -> Result<Option<BackupRow>, BackupError> {
         while self.taken >= self.block.len() {
             if self.ended || !self.next_block()? {
                 return Ok(None);

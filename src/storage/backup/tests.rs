@@ -19,7 +19,7 @@ fn header() -> BackupHeader {
 }
 
 /// Rows that fill several blocks.
-fn rows() -> Vec<(Vec<u8>, Vec<u8>)> {
+fn rows() -> Vec<BackupRow> {
     let row = |number: u32| {
         let length = usize::try_from(number * 311 % 4_000).unwrap();
         (number.to_be_bytes().to_vec(), vec![u8::try_from(number % 251).unwrap(); length])
@@ -27,7 +27,7 @@ fn rows() -> Vec<(Vec<u8>, Vec<u8>)> {
     (0..100).map(row).collect()
 }
 
-fn written(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn written(rows: &[BackupRow]) -> Vec<u8> {
     let mut writer = BackupWriter::begin(Vec::new(), &header()).unwrap();
     for (key, value) in rows {
         writer.row(key, value).unwrap();
@@ -35,7 +35,7 @@ fn written(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackupError> {
+fn read(bytes: &[u8]) -> Result<Vec<BackupRow>, BackupError> {
     let mut reader = BackupReader::open(bytes)?;
     assert_eq!(reader.header(), &header());
     let mut rows = Vec::new();

@@ -1,14 +1,15 @@
 //! One well-filled value of every command and record: no field is left at zero or empty.
 
+mod newer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::Refusal;
 use super::super::command::{
-    Assign, Claim, CleanupAll, Command, Declare, DeclaredObject, FilesRead, FilesStep, Finish,
-    Genesis, MarkDeleted, Named, NodeFunctions, NodeIntent, NodeJoin, NodeLiveness, NodePatch,
-    NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode, SetScheduler,
-    Settle, SettleSpan, Start, StrategyChange, TakeKey, TriggerTask,
+    Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
+    NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
+    SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
     Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
@@ -249,31 +250,8 @@ pub(super) fn commands() -> Vec<Command> {
     ]
     .into_iter()
     .chain(executors::commands(grant, session))
-    .chain(newer_commands(node, session))
-    .chain([super::backfill::sample()])
-    .chain([Command::Assign(Assign::Choices(vec![
-        ("a".to_owned(), Some(node)),
-        ("b".to_owned(), None),
-    ]))])
+    .chain(newer::commands(node, session))
     .collect()
-}
-
-/// Those of the kinds from 36 on.
-fn newer_commands(node: NodeId, session: SessionId) -> [Command; 6] {
-    let joining = NodeId::new(4, 1);
-    let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
-    [
-        Command::SetStrategy(StrategyChange { strategy: Strategy::HashSlot }),
-        Command::NodeJoin(Box::new(NodeJoin { node: joining, peer, http })),
-        Command::NodeJoined(OfNode { node: joining }),
-        Command::Declare(Box::new(Declare {
-            set: Revision(12),
-            object: DeclaredObject::Task { spec: spec(), hash: 0x52 << 120 },
-            if_match: Some(Revision(9)),
-        })),
-        Command::FilesRead(FilesRead { node, session, step: FilesStep::Begin(0x51 << 120) }),
-        Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
-    ]
 }
 
 /// A calendar in which every field says something.
