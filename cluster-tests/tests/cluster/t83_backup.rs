@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use cluster_tests::starts::{self, TaskReport};
 use cluster_tests::{
-    Api, ClusterOptions, ProcessCluster, ProcessExit, TestResult, field, items, now_ms, shell,
-    text, until,
+    ClusterOptions, ProcessCluster, ProcessExit, TestResult, field, items, now_ms, shell, text,
+    until,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -111,12 +111,6 @@ async fn follow_steps(cluster: &mut ProcessCluster, said: &str, first: u8) -> Te
     cluster.all_ready().await
 }
 
-/// Turns scheduling off.
-async fn stopped(api: &Api) -> TestResult<()> {
-    let path = "/api/v1/scheduler/stop";
-    until("scheduling to be off", async || api.post(path, &json!({})).await).await.map(|_off| ())
-}
-
 /// Waits until every tick up to now is decided, then judges all starts.
 async fn judged(cluster: &ProcessCluster, node: u8, notes: &Path) -> TestResult<()> {
     let api = cluster.api(node);
@@ -131,8 +125,7 @@ async fn judged(cluster: &ProcessCluster, node: u8, notes: &Path) -> TestResult<
         Ok(())
     })
     .await?;
-    stopped(&api).await?;
-    api.all_ended().await?;
+    api.quiet().await?;
     let mut reports = BTreeMap::new();
     let mut wrong = Vec::new();
     for number in 0..TASKS {
@@ -221,7 +214,7 @@ async fn a_backup_taken_from_a_follower_under_load_is_restored_to_three_new_node
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let notes = cluster.folder().join("notes");
     cluster.add(1, &witnessed(&notes)).await?;
-    let calendar = json!({"dates": ["2030-01-01"]});
+    let calendar = json!({"rules": [{"dates": ["2030-01-01"]}]});
     let path = "/api/v1/calendars/rest";
     let put = cluster.api(1).send(Method::PUT, path, None, Some(&calendar)).await?;
     assert!(put.good(), "{put:?}");
@@ -259,8 +252,7 @@ async fn a_backup_taken_from_a_follower_under_load_is_restored_to_three_new_node
     let fences: Vec<u64> = starts::read(&notes)?.iter().map(|line| line.fence).collect();
     let once: BTreeSet<u64> = fences.iter().copied().collect();
     assert_eq!(once.len(), fences.len(), "a fence was issued twice");
-    stopped(&cluster.api(1)).await?;
-    cluster.api(1).all_ended().await?;
+    cluster.api(1).quiet().await?;
     cluster.agreed().await?;
     cluster.finish().await
 }

@@ -15,7 +15,7 @@ use crate::domain::machine::record::NodeRecord;
 
 /// The node of the part of the task's name, or of the next part whose node is one of these.
 pub fn choose(task: Assignee<'_>, nodes: &[&NodeRecord]) -> Option<NodeId> {
-    let mut parts = task.table.from_part_of(task.name);
+    let mut parts = task.table.nodes_from(task.name);
     let found = parts.find(|part| nodes.iter().any(|node| node.id == *part));
     found.or_else(|| consistent::choose(task, nodes))
 }
@@ -52,7 +52,7 @@ pub fn fits(table: &AssignmentTable, names: &[&str], nodes: &[&NodeRecord]) -> b
         }
     }
     for name in names {
-        let Some(node) = table.from_part_of(name).next() else { return false };
+        let Some(node) = table.nodes_from(name).next() else { return false };
         *counts.entry(node).or_default() += 1;
     }
     let all: u128 = nodes.iter().map(|node| u128::from(node.weight())).sum();

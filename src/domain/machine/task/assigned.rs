@@ -47,7 +47,7 @@ impl AssignmentTable {
     }
 
     /// The nodes of the parts, from the part of a name on to the last one, then from the first one.
-    pub fn from_part_of(&self, name: &str) -> impl Iterator<Item = NodeId> {
+    pub fn nodes_from(&self, name: &str) -> impl Iterator<Item = NodeId> {
         let own = self.part_of(name).map(|(_, node)| node);
         let after = self.parts.range::<_, str>((Bound::Excluded(name), Bound::Unbounded));
         let all = after.chain(self.parts.iter()).map(|(_, node)| **node);

@@ -14,7 +14,7 @@ pub use super::execution::{
     Attempt, AttemptExecutor, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report,
     Status, Trigger,
 };
-pub use super::files::{FilesRecord, SetRecord, TaskSource};
+pub use super::files::{FilesRecord, TaskSource};
 pub use super::histogram::LogHistogram;
 pub use super::node::{
     AUTOMATIC_LABELS, Intent, JoiningNode, Liveness, MemberRecord, NodeInfo, NodeOverrides,

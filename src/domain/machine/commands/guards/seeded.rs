@@ -13,10 +13,10 @@ use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
-use crate::domain::machine::task::files::IN_FORCE;
+use crate::domain::machine::task::files::{IN_FORCE, SetRecord};
 use crate::domain::machine::task::record::{
-    Attempt, Cluster, Execution, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason, SetRecord,
-    Status, TaskProgress,
+    Attempt, Cluster, Execution, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason, Status,
+    TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{AfterRun, TaskSpec};
