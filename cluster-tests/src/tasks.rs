@@ -101,20 +101,30 @@ impl Api {
         .await
     }
 
-    /// Stops the scheduler, and waits until no execution is left. Those that were pending at the
-    /// stop are held, so they are let go, and it is stopped again.
+    /// Stops the scheduler, and waits until no execution is left.
     ///
     /// # Errors
     /// Some are left in time.
     pub async fn quiet(&self) -> TestResult<()> {
-        until("a stop of the scheduler with nothing left", async || {
-            self.post("/api/v1/scheduler/stop", &json!({})).await?;
+        let all = json!({});
+        self.quiet_by(("/api/v1/scheduler/stop", &all), ("/api/v1/scheduler/start", &all)).await
+    }
+
+    /// Makes a request after which nothing new begins, and waits until no execution is left. Those
+    /// that were pending at that time are held, so the other request lets them go, and the first is
+    /// made again.
+    ///
+    /// # Errors
+    /// Some are left in time.
+    pub async fn quiet_by(&self, hold: (&str, &Value), release: (&str, &Value)) -> TestResult<()> {
+        until("a time with nothing left", async || {
+            self.post(hold.0, hold.1).await?;
             self.none_runs().await?;
             let held = self.live("pending").await?;
             if items(&held).is_empty() {
                 return Ok(());
             }
-            self.post("/api/v1/scheduler/start", &json!({})).await?;
+            self.post(release.0, release.1).await?;
             for execution in items(&held) {
                 let path = format!("/api/v1/executions/{}", text(execution, "id"));
                 until("a held execution to go on", async || {

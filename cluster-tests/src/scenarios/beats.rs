@@ -50,11 +50,12 @@ pub(super) async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()
     .await
 }
 
-/// Pauses the tasks, and waits until no execution is running.
+/// Pauses the tasks, and waits until no execution is left.
 pub(super) async fn quiet(api: &Api, names: &[String]) -> TestResult<()> {
     let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
-    api.post("/api/v1/tasks/bulk", &pause).await?;
-    api.all_ended().await
+    let resume = json!({"op": "resume", "names": names});
+    let path = "/api/v1/tasks/bulk";
+    api.quiet_by((path, &pause), (path, &resume)).await
 }
 
 /// The reports of these tasks, by name.
