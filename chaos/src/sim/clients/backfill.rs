@@ -14,6 +14,8 @@ use crate::sim::random::SeededRandom;
 
 /// Length of a range, in milliseconds. Ranges begin at its multiples.
 const RANGE_MS: i64 = 5_000;
+/// Most executions that the second client has live at once.
+const PARALLEL_MAX: u64 = 100;
 /// Maximum number of steps of a client.
 const STEPS: u32 = 12;
 
@@ -24,16 +26,17 @@ impl SimClient {
         let now_us = i64::try_from(self.world.history().now()).unwrap_or(i64::MAX);
         let now = self.world.common.plan.epoch_ms + now_us / 1_000;
         let to = (now - 1_000).div_euclid(RANGE_MS) * RANGE_MS;
-        let body = json!({
-            "from": Timestamp(to - RANGE_MS).to_string(),
-            "to": Timestamp(to).to_string(),
-            "parallel": self.random.range(1, 4),
-        });
+        let body = |parallel: u64| {
+            let (from, to) = (Timestamp(to - RANGE_MS).to_string(), Timestamp(to).to_string());
+            json!({"from": from, "to": to, "parallel": parallel})
+        };
+        // The other one leaves room, so only the cursor refuses a step that was taken already.
+        let (few, many) = (body(self.random.range(1, 4)), body(PARALLEL_MAX));
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         let random = SeededRandom::of(self.world.common.plan.seed, &format!("backfill {call}"));
         let node = (self.node + 1) % self.world.common.plan.nodes;
         let mut other = Self { world: Arc::clone(&self.world), random, node };
-        tokio::join!(self.steps(&task, &body), other.steps(&task, &body));
+        tokio::join!(self.steps(&task, &few), other.steps(&task, &many));
     }
 
     async fn steps(&mut self, task: &str, body: &Value) {
