@@ -28,8 +28,8 @@ pub struct RestoreArgs {
 pub struct RecoverArgs {
     #[command(flatten)]
     node: OfflineNode,
-    /// Confirm that a majority of the members lost its data for good, and that the others that are
-    /// left are stopped: what only they had is given up
+    /// Confirm that so many members lost their data for good that those left are no majority, and that
+    /// the others that are left are stopped: what only they had is given up
     #[arg(long)]
     others_are_lost: bool,
 }
@@ -82,8 +82,8 @@ fn warning(node: &OfflineNode, config: &Config) -> String {
     format!(
         "nothing was done: this makes {own} the only member of a new cluster, with the data that it \
          has\n  What only the other members had is given up, and none of them may run again with its \
-         data.\n  Do it only if a majority of the members lost its data for good. If they can be \
-         started, start them instead.\n  1. stop {own}, and all other nodes that still run\n  2. on \
+         data.\n  Do it only if so many members lost their data for good that those left are no majority. If \
+         they can be started, start them instead.\n  1. stop {own}, and all other nodes that still run\n  2. on \
          the node whose data is the newest, type: punctual cluster recover{option} --others-are-lost"
     )
 }

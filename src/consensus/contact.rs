@@ -41,8 +41,8 @@ impl NoLeaderReason {
     #[must_use]
     pub fn recovery(&self) -> Option<&'static str> {
         self.majority_lost.then_some(
-            "Start the nodes that are down. If a majority of the members lost its data for good, type \
-             on this node's machine, and read what it says: `punctual cluster recover --config FILE`.",
+            "Start the nodes that are down. If so many members lost their data for good that those left are no \
+             majority, type on this node's machine, and read what it says: `punctual cluster recover --config FILE`.",
         )
     }
 }
@@ -130,7 +130,7 @@ impl Contacts {
         let others = self.others.lock();
         let error = |member: &ListedMember| others.get(&member.id)?.error.as_ref();
         let mut no_leader_reason = NoLeaderReason { leads, silence, ..NoLeaderReason::default() };
-        let mut silent = Vec::new();
+        let (mut silent, mut silent_voters) = (Vec::new(), 0);
         for member in members.each().filter(|member| member.id != self.own) {
             match error(member) {
                 Some(CallError::Refused { code, reason }) => {
@@ -139,6 +139,7 @@ impl Contacts {
                 Some(CallError::NotSent(_) | CallError::Unknown(_)) => {
                     no_leader_reason.unreachable.push(member.peer.clone());
                     silent.push(member.http.clone());
+                    silent_voters += usize::from(member.votes);
                     continue;
                 }
                 None => {}
@@ -147,7 +148,7 @@ impl Contacts {
         }
         // A node that is refused is not cut off: it may be the one whose data is old.
         let voters = members.each().filter(|member| member.votes).count();
-        let answer = voters.saturating_sub(no_leader_reason.unreachable.len());
+        let answer = voters.saturating_sub(silent_voters);
         no_leader_reason.majority_lost = silence >= LOST_AFTER
             && no_leader_reason.refusals.is_empty()
             && answer < voters / 2 + 1;
@@ -281,6 +282,21 @@ mod tests {
         contacts.failed(2, CallError::Unknown("late".to_owned()));
         assert_eq!(told(LOST_AFTER - Duration::from_millis(1)), None, "it is too early");
         assert!(told(LOST_AFTER).is_some_and(|said| said.contains("punctual cluster recover")));
+    }
+
+    #[test]
+    fn a_silent_member_without_a_vote_is_no_lost_majority() {
+        let contacts = contacts();
+        let members = [(1, "127.0.0.1:7071", true), (2, "127.0.0.1:7072", true)];
+        let members = members.into_iter().chain([(3, "127.0.0.1:7073", true), (4, "new", false)]);
+        let members = members.map(|(id, addr, votes)| (NodeId::new(id, 1), addr, votes));
+        let members = list(&members.collect::<Vec<_>>());
+        contacts.failed(1, CallError::NotSent("nobody listens".to_owned()));
+        contacts.failed(4, CallError::NotSent("nobody listens".to_owned()));
+        let told = || contacts.no_leader_reason(false, LOST_AFTER, &members).recovery();
+        assert_eq!(told(), None, "two of three voters answer");
+        contacts.failed(2, CallError::Unknown("late".to_owned()));
+        assert!(told().is_some());
     }
 
     #[test]

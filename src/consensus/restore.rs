@@ -228,7 +228,7 @@ fn found(
         )));
     }
     let mut state = from.state.frozen();
-    if !state.succeed(first.cluster_id) {
+    if !state.succeed(first.cluster_id, first.now) {
         return Err(RestoreError::Refused("the counter of the cluster is at its end".to_owned()));
     }
     let join = state.last_gone(u64::from(first.member)) + 1;

@@ -12,22 +12,31 @@ use super::state::State;
 use super::task::editor::EntryContext;
 use super::task::record::Execution;
 use crate::domain::ids::{NodeId, TaskKey};
+use crate::domain::time::Timestamp;
 
-/// By how much the counter of a new cluster is ahead of that of the state that it goes on from.
+/// By how much, at least, the counter of a new cluster is ahead of that of the state that it goes on
+/// from.
 pub const COUNTER_LEAP: u64 = 1 << 32;
+/// The counter of a new cluster is no less than the seconds from 2020 to its beginning, times this. So
+/// two clusters that go on from one state, one after the other, issue nothing twice: no cluster counts
+/// four million a second. A double holds it exactly until 2088.
+const PER_SECOND: u64 = 1 << 22;
+/// The first second of 2020, in seconds since 1970.
+const FIRST_SECOND: i64 = 1_577_836_800;
 /// What is told of the attempts that the former cluster had granted.
 const ENDED: &str = "cluster_restored";
 
 impl State {
-    /// Makes this the state of a new cluster with this id. The counter leaps, all sessions and the
+    /// Makes this the state of a new cluster with this id, which begins now. The counter leaps, all sessions and the
     /// attempts granted in them end, and the nodes register afresh under further join numbers. What
     /// executors have accepted and callers have claimed belongs to no session and goes on.
     ///
     /// False: the counter has no room for another leap; nothing was changed.
     #[must_use]
-    pub fn succeed(&mut self, id: u128) -> bool {
+    pub fn succeed(&mut self, id: u128, now: Timestamp) -> bool {
         let Some(counter) = self.cluster.counter.checked_add(COUNTER_LEAP) else { return false };
-        self.cluster.counter = counter;
+        let seconds = u64::try_from(now.0.div_euclid(1_000) - FIRST_SECOND).unwrap_or(0);
+        self.cluster.counter = counter.max(seconds.saturating_mul(PER_SECOND));
         self.cluster.id = id;
         let (index, stamp) = (self.cluster.applied, self.cluster.stamp);
         let cx = EntryContext { index, stamp, by: "" };

@@ -12,7 +12,7 @@ use crate::domain::task::Delivery;
 /// The state of a new cluster, which is one that commands lead to and that reads back.
 fn succeeded(state: &State) -> State {
     let mut next = state.frozen();
-    assert!(next.succeed(0xC2));
+    assert!(next.succeed(0xC2, DAY));
     assert_eq!(next.check(), Ok(()));
     let read = load(next.all_rows());
     assert_eq!((read.digest(), derived(&read)), (next.digest(), derived(&next)));
@@ -104,12 +104,30 @@ fn a_node_that_was_joining_and_one_that_was_removed_have_further_numbers() {
     assert_eq!([1, 2, 3].map(|member| next.last_gone(member)), [1, 3, 0]);
 }
 
+/// A backup that is restored twice, or beside its cluster, leads to numbers of their own.
+#[test]
+fn two_clusters_that_go_on_from_one_state_issue_nothing_twice() {
+    let former = TestWorld::new().state;
+    let begun = |after: u64| {
+        let mut next = former.frozen();
+        assert!(next.succeed(0xC2, DAY.plus(Millis::from_secs(after))));
+        next.cluster().counter
+    };
+    // A million values for the second between.
+    assert!(begun(0) + 1_000_000 < begun(1));
+    assert!(begun(86_400) < 1 << 53, "exact in JSON");
+    let mut ahead = former.frozen();
+    ahead.cluster.counter = 1 << 52;
+    assert!(ahead.succeed(0xC2, DAY));
+    assert_eq!(ahead.cluster().counter, (1 << 52) + COUNTER_LEAP, "it never goes back");
+}
+
 #[test]
 fn a_counter_without_room_is_refused() {
     let mut state = TestWorld::new().state;
     state.cluster.counter = u64::MAX - COUNTER_LEAP + 1;
     let former = state.digest();
-    assert!(!state.succeed(0xC2));
+    assert!(!state.succeed(0xC2, DAY));
     assert_eq!(state.digest(), former, "nothing was changed");
 }
 
