@@ -460,10 +460,6 @@ fn bounded(task: &Task, tasks: usize) {
     assert!(task.history.ticks.len() <= bound(keep.ticks.max(5)) + 1);
 }
 
-fn steps() -> impl Strategy<Value = Vec<[u16; 24]>> {
-    prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..160)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 128,
@@ -472,7 +468,7 @@ proptest! {
     })]
 
     #[test]
-    fn all_laws_hold_after_every_command(steps in steps()) {
+    fn all_laws_hold_after_every_command(steps in plausible::steps()) {
         let mut witness = LawWitness::new();
         for (at, faces) in steps.into_iter().enumerate() {
             let mut dice = StepNumbers::new(faces);

@@ -59,6 +59,12 @@ pub(super) fn stamp(now: Timestamp, dice: &mut StepNumbers) -> Timestamp {
     }
 }
 
+/// The numbers of up to 159 steps.
+pub(super) fn steps() -> impl proptest::strategy::Strategy<Value = Vec<[u16; 24]>> {
+    let numbers = proptest::array::uniform24(proptest::prelude::any::<u16>());
+    proptest::collection::vec(numbers, 1..160)
+}
+
 /// A command, who sent it, and its idempotency key.
 pub(super) fn command(
     state: &State,

@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn every_state_has_a_successor_without_sessions(
-        steps in prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..160),
+        steps in plausible::steps(),
     ) {
         let mut world = TestWorld::empty();
         for (at, faces) in steps.into_iter().enumerate() {
