@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -10,12 +10,26 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{TestResult, until};
 
-/// An address on loopback where nobody listens.
+/// The port of [`free_address`]. The system gives it to no outgoing connection.
+const PORT: u16 = 9_090;
+/// Maximum number of addresses tried.
+const TRIES: usize = 100;
+
+/// An address on loopback where nobody listens. It is one of 16 million, so nobody else takes it
+/// before it is used, as happens to a port that the system chose and that is free again.
 ///
 /// # Errors
-/// Those of the network.
+/// No address is free.
 pub fn free_address() -> TestResult<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    for _ in 0..TRIES {
+        // 127.0.*.* is used by other programs. Clusters have other ports.
+        let (a, b, c) = (rand::random_range(1..=254), rand::random(), rand::random_range(1..=254));
+        let address = SocketAddr::from((Ipv4Addr::new(127, a, b, c), PORT));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err("there is no free loopback address".into())
 }
 
 /// An executor as a process.
