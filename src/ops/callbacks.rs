@@ -73,7 +73,7 @@ fn finish(
     let ended = execution.status.ended().then_some(execution.status);
     match before.or(ended) {
         // Told again by one who did not hear the answer.
-        Some(before) if before == callback.status => return Ok(None),
+        Some(before) if told_again(before, callback.status) => return Ok(None),
         // Its attempt has ended, and another one follows.
         Some(_) if ended.is_none() => return Err(Refusal::StaleFence.into()),
         Some(_) => return Err(Refusal::ExecutionEnded.into()),
@@ -81,6 +81,12 @@ fn finish(
     }
     let report = report(view, execution, attempt, callback);
     Ok(Some(Finish { task: task.key, execution: execution.id, fence, report }))
+}
+
+/// Whether a callback with this status may have been what ended an attempt with that one: a failure
+/// of what was asked to stop ends it as `cancelled`.
+fn told_again(ended: Status, told: Status) -> bool {
+    ended == told || (ended, told) == (Status::Cancelled, Status::Failed)
 }
 
 /// The fence of a callback, or that of the only attempt that an executor was given.

@@ -238,6 +238,10 @@ async fn a_stop_reaches_the_executor_and_a_timeout_too() {
     executors.rig.until(&path, |got| got.body["status"] == "cancelled").await;
     let stops = || executors.work.lock().iter().filter(|(path, _)| *path == "stop").count();
     assert_eq!(stops(), 1);
+    // What the executor calls a failure then is the stop; it was told already.
+    executors.call_back(url(&given), &ended("failed")).await.expect(200);
+    executors.call_back(url(&given), &ended("success")).await.refused(409, "execution_ended");
+    assert_eq!(executors.execution(&given).await["status"], "cancelled");
     let given = executors.given().await;
     let id = given["execution_id"].as_str().unwrap();
     let path = format!("/api/v1/executions/{id}");

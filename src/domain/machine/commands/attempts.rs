@@ -18,8 +18,13 @@ const INTERRUPTED: &str = "interrupted by its node";
 pub fn end(task: &mut TaskEditor<'_>, at: RecordPlace, report: Report) {
     let execution = task.history.executions.get(at);
     let stopped = execution.is_some_and(|execution| execution.stopping);
+    let outside = execution.is_some_and(carried_out_outside);
     let next = execution.and_then(|execution| next(task, execution, &report));
-    let report = if stopped { report } else { interrupted(report) };
+    let report = match (stopped, outside) {
+        (false, _) => interrupted(report),
+        (true, true) => stopped_outside(report),
+        (true, false) => report,
+    };
     let Some((next, wait)) = next else { return task.end(at, report) };
     let due = task.stamp.plus(guards::wait(wait));
     guards::count_attempt(task, report.status);
@@ -42,6 +47,21 @@ fn interrupted(mut report: Report) -> Report {
         report.status = if report.unknown { Status::Lost } else { Status::Failed };
         let told = if report.detail.is_empty() { "" } else { ": " };
         report.detail = format!("{INTERRUPTED}{told}{}", report.detail);
+    }
+    report
+}
+
+/// Whether an executor or a caller carries the attempt out, and no node.
+fn carried_out_outside(execution: &Execution) -> bool {
+    let attempt = execution.attempt.as_ref();
+    execution.trigger == Trigger::Claim || attempt.is_some_and(|attempt| attempt.executor.is_some())
+}
+
+/// The end, told from outside, of an attempt that was asked to stop. The protocol of executors has no
+/// word for a stop: what stops on request reports a failure.
+fn stopped_outside(mut report: Report) -> Report {
+    if report.status == Status::Failed {
+        report.status = Status::Cancelled;
     }
     report
 }
