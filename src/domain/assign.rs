@@ -347,6 +347,10 @@ impl TaskOwners for Members {
         self.with_labels(needs).any(|node| lack(node, need, &self.declared).is_none())
     }
 
+    fn each_label(&self, needs: &OwnerNeeds, tell: &mut dyn FnMut(&str, &str)) {
+        self.with_labels(needs).for_each(|node| node.each_label(tell));
+    }
+
     fn met_count(&self, needs: &OwnerNeeds) -> usize {
         let mut nodes = self.with_labels(needs).peekable();
         let declared = match needs.need() {

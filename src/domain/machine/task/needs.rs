@@ -2,7 +2,8 @@
 //! one class: a node may own all of them, or none.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{self, Excluded, Included};
 use std::sync::Arc;
 
 use super::record::Definition;
@@ -113,6 +114,37 @@ impl OwnerNeeds {
         Some(selector).filter(|selector| !selector.is_empty())
     }
 
+    /// Those of a task that needs these labels and nothing else.
+    fn labels(selector: BTreeMap<String, String>) -> Self {
+        Self(Source::Alone(Box::new((selector, NodeNeed::Nothing))))
+    }
+
+    /// The selectors with one more label, which follows all others and is held together with them by
+    /// a node.
+    fn longer(&self, owners: &impl TaskOwners) -> Vec<Self> {
+        let selector = self.selector().cloned().unwrap_or_default();
+        let last = selector.last_key_value().map(|(key, _)| key.clone());
+        let mut labels = BTreeSet::new();
+        owners.each_label(self, &mut |key, value| {
+            if last.as_deref() < Some(key) {
+                labels.insert((key.to_owned(), value.to_owned()));
+            }
+        });
+        let longer = labels.into_iter().map(|label| {
+            let mut selector = selector.clone();
+            selector.extend([label]);
+            Self::labels(selector)
+        });
+        longer.collect()
+    }
+
+    /// Whether the first labels of another selector are those of this one.
+    fn begins(&self, other: &Self) -> bool {
+        let own = self.selector().into_iter().flatten();
+        let other = other.selector().into_iter().flatten();
+        other.take(own.clone().count()).eq(own)
+    }
+
     /// What a node needs to carry the task out.
     #[must_use]
     pub fn need(&self) -> NodeNeed<&str> {
@@ -185,10 +217,43 @@ impl PartialEq for ClassFamily {
 
 impl Eq for ClassFamily {}
 
+impl ClassFamily {
+    /// The families among others whose selector a node matches. `first` finds the first one of the
+    /// others from a bound on, in their order.
+    ///
+    /// Families with the same first labels are side by side in this order. So this takes steps for the
+    /// labels that a node holds together and that some selector begins with, however many other
+    /// selectors there are.
+    pub fn held<'a>(
+        owners: &impl TaskOwners,
+        first: impl Fn(Bound<&Self>) -> Option<&'a Self>,
+    ) -> Vec<Self> {
+        let (mut held, mut todo) = (Vec::new(), vec![OwnerNeeds::default()]);
+        while let Some(labels) = todo.pop() {
+            let mut next = first(Included(&Self(labels.clone())));
+            while let Some(family) = next.filter(|next| next.0.selector() == labels.selector()) {
+                held.push(family.clone());
+                next = first(Excluded(family));
+            }
+            if next.is_some_and(|next| labels.begins(&next.0)) {
+                let begins = |longer: &OwnerNeeds| {
+                    let next = first(Included(&Self(longer.clone())));
+                    next.is_some_and(|next| longer.begins(&next.0))
+                };
+                todo.extend(labels.longer(owners).into_iter().filter(begins));
+            }
+        }
+        held
+    }
+}
+
 /// Which tasks nodes may own, by what these need.
 pub trait TaskOwners {
     /// Whether a node may own tasks with these needs.
     fn has_owner(&self, needs: &OwnerNeeds) -> bool;
+
+    /// Each label of each node that matches the selector of these needs. Some may come twice.
+    fn each_label(&self, needs: &OwnerNeeds, tell: &mut dyn FnMut(&str, &str));
 
     /// The number of the needs that nodes meet, with this selector and of this kind: an upper bound.
     /// 0: a node may own no such task, whatever its name. `usize::MAX`: every such task.

@@ -144,6 +144,16 @@ impl NodeRecord {
         labels
     }
 
+    /// Tells each label with its value, as [`NodeRecord::label`] has it. Some may come twice.
+    pub fn each_label(&self, tell: &mut dyn FnMut(&str, &str)) {
+        let set = self.info.labels.keys().chain(self.overrides.labels.keys());
+        for key in AUTOMATIC_LABELS.into_iter().chain(set.map(String::as_str)) {
+            if let Some(value) = self.label(key) {
+                tell(key, value);
+            }
+        }
+    }
+
     /// The value of one of [`AUTOMATIC_LABELS`].
     #[must_use]
     pub fn automatic_label(&self, key: &str) -> Option<&str> {

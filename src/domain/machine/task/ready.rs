@@ -3,13 +3,20 @@
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdSet;
 
-use super::needs::{ClassFamily, OwnerNeeds};
+use super::needs::{ClassFamily, OwnerNeeds, TaskOwners};
 use super::waiting::{Waiter, WaitingExecution};
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
+/// After each execution.
+const LAST: WaitingExecution = WaitingExecution {
+    rank: u8::MAX,
+    at: Timestamp(i64::MAX),
+    execution: ExecutionId(u64::MAX),
+    task: TaskKey(u64::MAX),
+};
 /// Before each execution.
 const FIRST: WaitingExecution = WaitingExecution {
     rank: 0,
@@ -22,7 +29,7 @@ const FIRST: WaitingExecution = WaitingExecution {
 /// at the time of the lines, which is the stamp of the last entry.
 ///
 /// Those whose time has come are the leaves of a tree: families have classes, these have tasks, these
-/// have executions. Each level keeps the first execution of each of its parts.
+/// have executions. Each level keeps the first execution of each part of the level below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReadyExecutions {
     /// Those whose time has come, by task.
@@ -31,12 +38,8 @@ pub(super) struct ReadyExecutions {
     tasks: PartedSet<OwnerNeeds>,
     /// The first of these of each class, by family.
     classes: PartedSet<ClassFamily>,
-    /// The first of these of each family, with the needs of its task.
-    families: OrdMap<WaitingExecution, OwnerNeeds>,
     /// The others of each family, by their time.
     later: OrdSet<(ClassFamily, Timestamp, WaitingExecution)>,
-    /// The time of the first of these of each family.
-    soonest: OrdSet<(Timestamp, ClassFamily)>,
 }
 
 /// An execution with the needs of its task.
@@ -44,15 +47,14 @@ pub(super) type NeedyExecution = (WaitingExecution, OwnerNeeds);
 
 impl ReadyExecutions {
     pub fn is_empty(&self) -> bool {
-        self.families.is_empty() && self.soonest.is_empty()
+        self.due.0.is_empty() && self.later.is_empty()
     }
 
     /// Adds an execution of a task with these needs.
     pub fn insert(&mut self, needs: &OwnerNeeds, (one, due): Waiter, at: Timestamp) {
         match due.filter(|due| *due > at) {
-            Some(due) => self.change_later(needs, |later, family| {
-                later.insert((family, due, one));
-            }),
+            // The needs that are kept are those of a task that waits.
+            Some(due) => _ = self.later.insert((ClassFamily(needs.clone()), due, one)),
             None => self.change_due(needs, one.task, |due| due.insert(one.task, one)),
         }
     }
@@ -60,22 +62,36 @@ impl ReadyExecutions {
     /// Removes one that is as it was when it was added.
     pub fn remove(&mut self, needs: &OwnerNeeds, (one, due): Waiter, at: Timestamp) {
         match due.filter(|due| *due > at) {
-            Some(due) => self.change_later(needs, |later, family| {
-                later.remove(&(family, due, one));
-            }),
+            Some(due) => _ = self.later.remove(&(ClassFamily(needs.clone()), due, one)),
             None => self.change_due(needs, one.task, |due| due.remove(one.task, one)),
         }
     }
 
-    /// The first one of the first family.
-    pub fn first_family(&self) -> Option<NeedyExecution> {
-        self.families.get_min().cloned()
+    /// The first one of each family whose selector a node matches, of those whose time has come.
+    pub fn first_held(&self, owners: &impl TaskOwners) -> Vec<NeedyExecution> {
+        let classes = &self.classes.0;
+        let held = ClassFamily::held(owners, |from| {
+            let from = match from {
+                Excluded(family) => Excluded((family.clone(), LAST)),
+                Included(family) => Included((family.clone(), FIRST)),
+                Unbounded => Unbounded,
+            };
+            classes.range((from, Unbounded)).next().map(|(family, _)| family)
+        });
+        let first = held.iter().filter_map(|family| self.classes.first(family));
+        first.map(|(family, one)| (*one, family.0.clone())).collect()
     }
 
-    /// The first one of the family that follows, if this is the first one of its family.
-    pub fn next_family(&self, one: WaitingExecution) -> Option<NeedyExecution> {
-        let mut rest = self.families.range((Excluded(one), Unbounded));
-        rest.next().map(|(one, needs)| (*one, needs.clone()))
+    /// The families whose selector a node matches, of those that wait for a further attempt.
+    pub fn held_later(&self, owners: &impl TaskOwners) -> Vec<ClassFamily> {
+        ClassFamily::held(owners, |from| {
+            let from = match from {
+                Excluded(family) => Excluded((family.clone(), Timestamp(i64::MAX), LAST)),
+                Included(family) => Included((family.clone(), Timestamp(i64::MIN), FIRST)),
+                Unbounded => Unbounded,
+            };
+            self.later.range((from, Unbounded)).next().map(|(family, ..)| family)
+        })
     }
 
     /// The first one of the class that follows in the family, if this is the first one of its class.
@@ -98,12 +114,6 @@ impl ReadyExecutions {
     /// The one that follows this one of its task.
     pub fn next_of_task(&self, one: WaitingExecution) -> Option<WaitingExecution> {
         self.due.after(&one.task, one).map(|(_, next)| *next)
-    }
-
-    /// The families of those whose time came after the last entry.
-    pub fn came(&self, now: Timestamp) -> impl Iterator<Item = &ClassFamily> {
-        let came = self.soonest.iter().take_while(move |(soonest, _)| *soonest <= now);
-        came.map(|(_, family)| family)
     }
 
     /// Those of a family whose time came after the last entry.
@@ -140,51 +150,10 @@ impl ReadyExecutions {
         now.into_iter().for_each(|one| self.tasks.insert(needs.clone(), one));
         let now_of_class = first(&self.tasks);
         if former_of_class != now_of_class {
-            self.change_class(&ClassFamily(needs.clone()), former_of_class, now_of_class);
+            let classes = &mut self.classes;
+            former_of_class.map(|(one, needs)| classes.remove(ClassFamily(needs), one));
+            now_of_class.map(|(one, needs)| classes.insert(ClassFamily(needs), one));
         }
-    }
-
-    /// The first one of a class changed.
-    fn change_class(
-        &mut self,
-        family: &ClassFamily,
-        former: Option<NeedyExecution>,
-        now: Option<NeedyExecution>,
-    ) {
-        let first = |classes: &PartedSet<ClassFamily>| classes.first(family).cloned();
-        let former_of_family = first(&self.classes);
-        if let Some((one, needs)) = former {
-            self.classes.remove(ClassFamily(needs), one);
-        }
-        if let Some((one, needs)) = now {
-            self.classes.insert(ClassFamily(needs), one);
-        }
-        let now_of_family = first(&self.classes);
-        if former_of_family != now_of_family {
-            former_of_family.map(|(_, one)| self.families.remove(&one));
-            now_of_family.map(|(family, one)| self.families.insert(one, family.0));
-        }
-    }
-
-    /// Changes those of a family whose time has not come.
-    fn change_later(
-        &mut self,
-        needs: &OwnerNeeds,
-        change: impl FnOnce(&mut OrdSet<(ClassFamily, Timestamp, WaitingExecution)>, ClassFamily),
-    ) {
-        let family = ClassFamily(needs.clone());
-        let first = |later: &OrdSet<(ClassFamily, Timestamp, WaitingExecution)>| {
-            let from = (family.clone(), Timestamp(i64::MIN), FIRST);
-            let mut rest = later.range((Included(from), Unbounded));
-            let first = rest.next().filter(|(of, ..)| *of == family);
-            first.map(|(of, due, _)| (*due, of.clone()))
-        };
-        let former = first(&self.later);
-        change(&mut self.later, family.clone());
-        let now = first(&self.later);
-        // The needs that are kept are those of a task that waits.
-        former.map(|former| self.soonest.remove(&former));
-        now.map(|now| self.soonest.insert(now));
     }
 
     /// Those whose time has come, and the others, in order.

@@ -3,12 +3,14 @@
 //! A look takes O(log n) steps for each execution that may start and for each part that it passes
 //! over, n being those that wait. Of a limit it passes over:
 //!
-//! - families without an owner (of one selector and one kind of need): once each. So 100,000 tasks of
-//!   which each has a selector of its own, which no node matches, are passed over one by one;
+//! - the labels that a node holds together and that some selector begins with. Selectors that no node
+//!   matches are not looked at beyond those;
+//! - families (of one selector and one kind of need) that no node meets, though one matches the
+//!   selector: at most as many as there are kinds of each selector;
 //! - classes without an owner in a family of which nodes may own some: at most as many as the needs
 //!   that nodes meet, which are looked up by name from then on;
 //! - executions of families with an owner whose time came after the last entry: each of them. The start
-//!   of the first one is an entry, after which they are found like all others.
+//!   of the first one is an entry, which puts each of them in its place, once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -20,11 +22,9 @@ use super::ready::{NeedyExecution, ReadyExecutions};
 use super::waiting::WaitingExecution;
 use crate::domain::time::Timestamp;
 
-/// What an execution is the first one of. The first one of a family is also that of a class, and this
-/// that of a task.
+/// What an execution is the first one of. The first one of a class is also that of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum FirstOf {
-    Family,
     Class,
     /// A class that was looked up by name.
     NamedClass,
@@ -73,10 +73,12 @@ impl<'a, O: TaskOwners> GroupLook<'a, O> {
     ) -> Vec<WaitingExecution> {
         let (mut next, mut taken, all) = (Vec::new(), running, self.ready);
         for (limit, ready) in all.range((Excluded(taken), Unbounded)) {
-            self.add(*limit, FirstOf::Family, ready.first_family());
-            for family in ready.came(self.now) {
+            for first in ready.first_held(self.owners) {
+                self.add(*limit, FirstOf::Class, Some(first));
+            }
+            for family in ready.held_later(self.owners) {
                 if self.met(&family.0) > 0 {
-                    let came = ready.came_of(family, self.now);
+                    let came = ready.came_of(&family, self.now);
                     came.for_each(|one| self.add(*limit, FirstOf::Came, Some(one)));
                 }
             }
@@ -104,13 +106,10 @@ impl<'a, O: TaskOwners> GroupLook<'a, O> {
         *self.met.entry(ClassFamily(needs.clone())).or_insert_with(count)
     }
 
-    /// Whether a node may own the task. Adds the first ones of the next family and class.
+    /// Whether a node may own the task. Adds the first one of the next class.
     fn owned(&mut self, candidate: &Candidate, ready: &ReadyExecutions) -> bool {
         let Candidate { one, limit, first_of, needs } = candidate;
-        if *first_of == FirstOf::Family {
-            self.add(*limit, FirstOf::Family, ready.next_family(*one));
-        }
-        if !matches!(first_of, FirstOf::Family | FirstOf::Class | FirstOf::Came) {
+        if !matches!(first_of, FirstOf::Class | FirstOf::Came) {
             return true;
         }
         let met = self.met(needs);

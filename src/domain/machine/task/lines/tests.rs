@@ -1,6 +1,9 @@
 //! The work to find the next executions does not grow with the number of those that wait.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 
 use super::super::needs::NodeNeed;
 use super::super::record::{Attempt, Definition, More};
@@ -49,9 +52,10 @@ fn delayed(number: u64, until: Timestamp) -> Execution {
     Execution { attempt: Some(attempt), more: Some(Box::new(more)), ..pending }
 }
 
-/// A cluster of one node that has no labels and starts no processes.
+/// A cluster of one node that starts no processes.
 #[derive(Default)]
 struct OneNode {
+    labels: BTreeMap<String, String>,
     functions: Vec<String>,
     any_function: bool,
     /// How often it was asked.
@@ -61,6 +65,11 @@ struct OneNode {
 impl OneNode {
     fn ask(&self) {
         self.asked.set(self.asked.get() + 1);
+    }
+
+    fn matches(&self, needs: &OwnerNeeds) -> bool {
+        let mut labels = needs.selector().into_iter().flatten();
+        labels.all(|(key, value)| self.labels.get(key) == Some(value))
     }
 }
 
@@ -74,13 +83,20 @@ impl TaskOwners for OneNode {
                 self.any_function || self.functions.iter().any(|known| known == name)
             }
         };
-        needs.selector().is_none() && met
+        self.matches(needs) && met
+    }
+
+    fn each_label(&self, needs: &OwnerNeeds, tell: &mut dyn FnMut(&str, &str)) {
+        self.ask();
+        if self.matches(needs) {
+            self.labels.iter().for_each(|(key, value)| tell(key, value));
+        }
     }
 
     fn met_count(&self, needs: &OwnerNeeds) -> usize {
         self.ask();
         match needs.need() {
-            _ if needs.selector().is_some() => 0,
+            _ if !self.matches(needs) => 0,
             NodeNeed::Nothing => usize::MAX,
             NodeNeed::Shell(_) => 0,
             NodeNeed::Function(_) | NodeNeed::TaskName(_) if self.any_function => usize::MAX,
@@ -138,13 +154,18 @@ fn lines(task: u64, own: bool, limit: u32) -> TaskLines {
 
 /// The lines of a parallel task that needs this label, or this action.
 fn needy(number: u64, label: Option<&str>, action: Option<Action>) -> TaskLines {
+    let label = label.map(|value| ("zone".to_owned(), value.to_owned()));
+    let needs = needs_of(number, label.into_iter().collect(), action);
+    TaskLines { needs, ..lines(number, false, 20) }
+}
+
+/// The needs of a task with this selector and action.
+fn needs_of(number: u64, selector: BTreeMap<String, String>, action: Option<Action>) -> OwnerNeeds {
     let rule = Rule::Interval { every: Millis(1_000), anchor: None };
     let mut spec = TaskSpec::new(format!("t{number}"), Schedule::of(rule), action);
-    let label = label.map(|value| ("zone".to_owned(), value.to_owned()));
-    spec.assignment.selector = label.into_iter().collect();
+    spec.assignment.selector = selector;
     let (revision, at, by) = (Revision(number), Timestamp(0), String::new());
-    let needs = OwnerNeeds::of(&Arc::new(Definition { revision, at, by, spec }));
-    TaskLines { needs, ..lines(number, false, 20) }
+    OwnerNeeds::of(&Arc::new(Definition { revision, at, by, spec }))
 }
 
 fn function(name: &str) -> Option<Action> {
@@ -239,7 +260,7 @@ fn tasks_that_no_node_may_own_are_passed_over_together() {
         );
     }
     let owners = OneNode { any_function: true, ..OneNode::default() };
-    // Of each family once, whether a node may own anything of it.
+    // Which labels the node has: of those whose time has come, and of the others.
     let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
     assert_eq!((next, looked_at, asked), (vec![], 0, 2));
     let (next, looked_at, asked) = look_for(&all, soon, &owners);
@@ -275,23 +296,117 @@ fn of_many_functions_those_that_nodes_have_are_looked_at() {
 }
 
 #[test]
-fn one_class_of_many_has_an_owner() {
+fn selectors_that_no_node_matches_are_not_looked_at() {
     let mut all = Lines::new(true, STAMP);
-    for number in 0..1_000_u64 {
+    let soon = STAMP.plus(Millis(5));
+    // Each task has a selector of its own. A node may own 50,000 and three of the others.
+    let lines = |number: u64| {
         let label = format!("z{number}");
-        all.enter(&needy(number, Some(&label), None), &requested(number, Status::Pending));
+        needy(
+            number,
+            Some(&label).filter(|_| number < 100_000).map(String::as_str),
+            function("sum"),
+        )
+    };
+    for number in 0..100_003 {
+        let execution = match number % 2 {
+            0 => requested(number, Status::Pending),
+            _ => delayed(number, soon),
+        };
+        all.enter(&lines(number), &execution);
     }
-    all.enter(&needy(1_000, None, function("sum")), &requested(1_000, Status::Pending));
-    let owners = OneNode { any_function: true, ..OneNode::default() };
-    let (next, looked_at, asked) = look_for(&all, STAMP, &owners);
-    // Each selector is asked for once: this is the bound.
-    assert_eq!((numbers(&next), looked_at, asked), (vec![1_000], 1, 1_001));
-    for number in 0..1_000_u64 {
-        let label = format!("z{number}");
-        all.leave(&needy(number, Some(&label), None), &requested(number, Status::Pending));
+    let labels = [("node", "a"), ("zone", "z50000")].map(|(key, value)| (key.into(), value.into()));
+    let owners = OneNode { labels: labels.into(), any_function: true, ..OneNode::default() };
+    let (next, looked_at, asked) = look_for(&all, soon, &owners);
+    assert_eq!((numbers(&next), looked_at), (vec![50_000, 100_000, 100_001, 100_002], 4));
+    // The labels, of those whose time has come and of the others; then two families.
+    assert_eq!(asked, 4);
+    let none = OneNode { any_function: true, ..OneNode::default() };
+    let (next, looked_at, asked) = look_for(&all, soon, &none);
+    assert_eq!((numbers(&next), looked_at, asked), (vec![100_000, 100_001, 100_002], 3, 3));
+    for number in 0..100_000 {
+        let execution = match number % 2 {
+            0 => requested(number, Status::Pending),
+            _ => delayed(number, soon),
+        };
+        all.leave(&lines(number), &execution);
     }
-    let (next, _, asked) = look_for(&all, STAMP, &owners);
-    assert_eq!((numbers(&next), asked), (vec![1_000], 1));
+    assert_eq!(look_for(&all, soon, &owners).2, 1, "no selector is left");
+}
+
+/// Nodes with labels.
+struct Labelled(Vec<BTreeMap<String, String>>);
+
+impl Labelled {
+    fn matching(&self, needs: &OwnerNeeds) -> impl Iterator<Item = &BTreeMap<String, String>> {
+        let labels = needs.selector().cloned().unwrap_or_default();
+        let matches = move |node: &BTreeMap<String, String>| {
+            labels.iter().all(|(key, value)| node.get(key) == Some(value))
+        };
+        self.0.iter().filter(move |node| matches(node))
+    }
+}
+
+impl TaskOwners for Labelled {
+    fn has_owner(&self, needs: &OwnerNeeds) -> bool {
+        self.matching(needs).next().is_some()
+    }
+
+    fn each_label(&self, needs: &OwnerNeeds, tell: &mut dyn FnMut(&str, &str)) {
+        for node in self.matching(needs) {
+            node.iter().for_each(|(key, value)| tell(key, value));
+        }
+    }
+
+    fn met_count(&self, needs: &OwnerNeeds) -> usize {
+        if self.has_owner(needs) { usize::MAX } else { 0 }
+    }
+
+    fn each_met(&self, _: &OwnerNeeds, _: &mut dyn FnMut(NodeNeed<&str>)) {}
+}
+
+/// Up to four labels of two values each.
+fn some_labels(number: u8) -> BTreeMap<String, String> {
+    let each = (0..4).filter_map(|key| match number >> (2 * key) & 3 {
+        0 | 1 => None,
+        value => Some((format!("k{key}"), format!("v{value}"))),
+    });
+    each.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn of_many_selectors_those_that_nodes_match_are_found(
+        nodes in prop::collection::vec(any::<u8>(), 0..4),
+        tasks in prop::collection::vec((any::<u8>(), 0_u8..3), 1..60),
+    ) {
+        let owners = Labelled(nodes.into_iter().map(some_labels).collect());
+        let mut all = Lines::new(true, STAMP);
+        let soon = STAMP.plus(Millis(5));
+        let mut expected = Vec::new();
+        for (number, (labels, kind)) in (0..).zip(tasks) {
+            let selector = some_labels(labels);
+            let action = (kind > 0).then(|| function("sum")).flatten();
+            let lines = TaskLines { needs: needs_of(number, selector, action), ..lines(number, false, 99) };
+            let due = kind != 2;
+            let one = if due { requested(number, Status::Pending) } else { delayed(number, soon) };
+            all.enter(&lines, &one);
+            if owners.has_owner(&lines.needs) {
+                expected.push((due, number));
+            }
+        }
+        let found = all.next(&group(), soon, &owners);
+        prop_assert_eq!(numbers(&found), expected.iter().map(|(_, it)| *it).collect::<Vec<_>>());
+        let found = all.next(&group(), STAMP, &owners);
+        let due = expected.iter().filter(|(due, _)| *due).map(|(_, it)| *it);
+        prop_assert_eq!(numbers(&found), due.collect::<Vec<_>>());
+    }
 }
 
 #[test]
