@@ -6,11 +6,11 @@ use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::machine::Refusal;
 use crate::domain::machine::record::Status;
 use crate::domain::time::Timestamp;
-use crate::dto::{ExecutionNow, ExecutionView};
+use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView};
 use crate::exec::executor::ResultText;
 use crate::ops::callbacks::{self, Callback};
 use crate::ops::tasks::claim;
-use crate::ops::{OpError, executions, views};
+use crate::ops::{OpAnswer, OpError, executions, views};
 
 /// A tick of a manual task that was granted to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,15 +98,26 @@ impl Node {
         Ok(newest.map(|execution| views::execution(&view.state, task, execution)).collect())
     }
 
+    /// Makes a new execution of what an ended one did.
+    ///
+    /// # Errors
+    /// `execution_not_found`, `execution_live`, and those of a trigger.
+    pub async fn retry_execution(&self, id: ExecutionId) -> Result<ExecutionView, Error> {
+        kept(executions::retry(&self.caller(), &id.to_string()).await?)
+    }
+
     /// Ends a waiting execution, or asks a running one to stop.
     ///
     /// # Errors
     /// `execution_not_found`, `execution_ended`.
     pub async fn stop_execution(&self, id: ExecutionId) -> Result<ExecutionView, Error> {
-        let stopped = executions::stop(&self.caller(), &id.to_string()).await?;
-        match stopped.body.execution {
-            ExecutionNow::Kept(execution) => Ok(*execution),
-            ExecutionNow::Gone { .. } => Err(OpError::from(Refusal::ExecutionNotFound).into()),
-        }
+        kept(executions::stop(&self.caller(), &id.to_string()).await?)
+    }
+}
+
+fn kept(changed: OpAnswer<ExecutionChanged>) -> Result<ExecutionView, Error> {
+    match changed.body.execution {
+        ExecutionNow::Kept(execution) => Ok(*execution),
+        ExecutionNow::Gone { .. } => Err(OpError::from(Refusal::ExecutionNotFound).into()),
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Error, Node, NodeBuilder, TaskBuilder, WatchOptions};
 use crate::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
+use crate::domain::ids::ExecutionId;
 use crate::domain::task::Strategy;
 use crate::dto::ExecutionView;
 use crate::exec::{FailedAttempt, FuncContext};
@@ -116,7 +117,7 @@ async fn tasks_live_as_the_contract_says() {
     let code = |error: Error| error.code();
     assert_eq!(node.add_task(task()).await.map_err(code).unwrap_err(), "task_exists");
     let triggered = node.trigger("load", parameters(json!({"table": "bills"}))).await.unwrap();
-    let triggered: crate::domain::ids::ExecutionId = triggered.id.parse().unwrap();
+    let triggered: ExecutionId = triggered.id.parse().unwrap();
     until("the triggered execution succeeds", async || {
         let now = node.execution(triggered).await.unwrap();
         (now.output_tail? == "load 1 \"bills\"\n" && &*now.status == "success").then_some(())
@@ -252,6 +253,21 @@ async fn the_pool_of_executions_is_resized_while_it_works() {
     until("none runs", runs(0)).await;
     until("none is told", async || node.running_on_me().await.unwrap().is_empty().then_some(()))
         .await;
+
+    // An ended one is done again, and one that lives is not.
+    let ended: ExecutionId = states[0].id.parse().unwrap();
+    until("it is told to have ended", async || {
+        let told = node.execution(ended).await.unwrap();
+        (&*told.status == "success").then_some(())
+    })
+    .await;
+    end.send_replace(false);
+    let again = node.retry_execution(ended).await.unwrap();
+    assert_eq!(again.retry_of.as_deref(), Some(&*states[0].id));
+    let again: ExecutionId = again.id.parse().unwrap();
+    until("it runs", runs(1)).await;
+    assert_eq!(node.retry_execution(again).await.unwrap_err().code(), "execution_live");
+    end.send_replace(true);
     node.stop().await;
 }
 

@@ -167,14 +167,17 @@ async fn what_is_set_for_a_node_is_told_and_taken_back() {
     let set = json!({"weight": 3, "slots": 5, "labels": {"zone": "a"}});
     let patched = patch(set.clone()).await.expect(200).body;
     assert_eq!((&patched["overrides"], &patched["weight"]), (&set, &json!(3)));
-    assert_eq!(patched["automatic_labels"]["node"], "n1");
+    let automatic = &patched["automatic_labels"];
+    assert_eq!((&automatic["node"], &automatic["shell"]), (&json!("n1"), &json!("false")));
     for body in [json!({"slots": null}), json!({"labels": null, "weight": null})] {
         patch(body).await.expect(200);
     }
     let back = rig.get("/nodes/n1").await.expect(200).body;
     let fields = ["weight", "slots", "labels", "overrides"];
     assert_eq!(fields.map(|field| &back[field]), fields.map(|field| &before[field]));
-    patch(json!({"labels": {"node": "n2"}})).await.refused(422, "invalid_label");
+    for own in [json!({"node": "n2"}), json!({"shell": "true"})] {
+        patch(json!({ "labels": own })).await.refused(422, "invalid_label");
+    }
     rig.stop().await;
 }
 

@@ -17,6 +17,16 @@ use crate::dto::{ItemView, TaskChanged, WarningView};
 /// Requests at once.
 const AT_ONCE: usize = 8;
 
+/// What is changed after what.
+const ORDER: [(ObjectKind, ApplyResult); 6] = [
+    (ObjectKind::Calendar, ApplyResult::Created),
+    (ObjectKind::Calendar, ApplyResult::Changed),
+    (ObjectKind::Task, ApplyResult::Created),
+    (ObjectKind::Task, ApplyResult::Changed),
+    (ObjectKind::Task, ApplyResult::Removed),
+    (ObjectKind::Calendar, ApplyResult::Removed),
+];
+
 /// Sends all changes. What is not done is refused; once the cluster does not answer, so is the rest.
 /// Nothing is removed if anything before was refused: a task may have been renamed.
 ///
@@ -24,18 +34,12 @@ const AT_ONCE: usize = 8;
 /// No client can be made.
 pub(super) async fn carry_out(
     items: &mut [ApplyItem],
-    context: &CliContext,
+    context: &mut CliContext,
 ) -> Result<(), Failure> {
-    let client = context.client()?;
-    let mut answers = true;
-    for (kind, result) in [
-        (ObjectKind::Calendar, ApplyResult::Created),
-        (ObjectKind::Calendar, ApplyResult::Changed),
-        (ObjectKind::Task, ApplyResult::Created),
-        (ObjectKind::Task, ApplyResult::Changed),
-        (ObjectKind::Task, ApplyResult::Removed),
-        (ObjectKind::Calendar, ApplyResult::Removed),
-    ] {
+    let changes = |item: &&ApplyItem| ORDER.iter().any(|(kind, result)| item.is(*kind, *result));
+    let changes = items.iter().filter(changes).count();
+    let (mut done, mut answers) = (0, true);
+    for (kind, result) in ORDER {
         let incomplete = items.iter().any(|item| item.result == ApplyResult::Refused);
         let mut all: Vec<&mut ApplyItem> =
             items.iter_mut().filter(|item| item.is(kind, result)).collect();
@@ -52,9 +56,11 @@ pub(super) async fn carry_out(
             let most = if created { batch::fitting(&bodies(due)) } else { AT_ONCE };
             let most = most.min(due.len());
             let (now, later) = std::mem::take(&mut due).split_at_mut(most);
+            context.out.progress(done, changes, "changes");
+            done += now.len();
             answers = match created {
                 true => create(now, context).await,
-                false => each(now, client).await,
+                false => each(now, context.client()?).await,
             };
             due = later;
         }

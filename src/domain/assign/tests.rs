@@ -1,5 +1,6 @@
 //! Who may own a task, and the bounds that strategies keep.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -359,6 +360,33 @@ fn task_of((selector, name, action, word): (u8, usize, u8, usize)) -> TaskSpec {
     spec.name = WORDS[name].to_owned();
     spec.assignment.selector = labels(selector);
     spec
+}
+
+#[test]
+fn each_label_of_the_nodes_that_match_is_told() {
+    let mut one = node_of(1, (7, 0, 0, 8));
+    one.overrides.labels =
+        [("sum", "no"), ("zone", "a")].map(|(key, value)| (key.into(), value.into())).into();
+    let eligible = vec![Arc::new(one), Arc::new(node_of(2, (1, 0, 0, 0)))];
+    let members = Members { eligible, ..Members::default() };
+    let told = |selector: &[(&str, &str)]| {
+        let mut spec = task(None);
+        spec.assignment.selector =
+            selector.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (at, by) = (Timestamp(0), String::new());
+        let needs = OwnerNeeds::of(&Arc::new(Definition { revision: Revision(1), at, by, spec }));
+        let mut told = BTreeSet::new();
+        members.each_label(&needs, &mut |key, value| _ = told.insert(format!("{key}={value}")));
+        told.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let first = "host=host-1 node=n1 report=yes shell=false sum=no www=yes zone=a";
+    assert_eq!(told(&[("zone", "a")]), first);
+    assert_eq!(told(&[("shell", "true")]), "host=host-2 node=n2 report=yes shell=true");
+    assert_eq!(
+        told(&[]),
+        "host=host-1 host=host-2 node=n1 node=n2 report=yes shell=false shell=true sum=no www=yes zone=a"
+    );
+    assert_eq!(told(&[("sum", "yes")]), "");
 }
 
 proptest! {

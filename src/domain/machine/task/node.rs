@@ -33,7 +33,7 @@ pub enum Intent {
 }
 
 /// The labels that every node has by itself.
-pub const AUTOMATIC_LABELS: [&str; 2] = ["node", "host"];
+pub const AUTOMATIC_LABELS: [&str; 3] = ["node", "host", "shell"];
 
 /// What a node tells of itself at boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +160,7 @@ impl NodeRecord {
         match key {
             "node" => Some(&self.info.name),
             "host" => Some(&self.info.hostname),
+            "shell" => Some(if self.info.shell { "true" } else { "false" }),
             _ => None,
         }
     }
