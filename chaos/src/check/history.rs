@@ -67,6 +67,14 @@ pub enum FaultKind {
     Drained,
     /// The weight and labels of a node were set.
     NodeSet,
+    /// A member was added.
+    MemberAdded,
+    /// A member was removed.
+    MemberRemoved,
+    /// A member lost its data and was admitted again.
+    MemberReplaced,
+    /// A member got another address.
+    MemberMoved,
     /// The files of a node changed.
     FilesChanged,
     /// A node had no files any more.
@@ -89,7 +97,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All classes.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -116,6 +124,10 @@ impl FaultKind {
         Self::Stopped,
         Self::Drained,
         Self::NodeSet,
+        Self::MemberAdded,
+        Self::MemberRemoved,
+        Self::MemberReplaced,
+        Self::MemberMoved,
         Self::FilesChanged,
         Self::FilesGone,
         Self::SilentLeader,
@@ -212,6 +224,8 @@ pub enum HistoryEvent {
         /// The reason.
         why: String,
     },
+    /// A machine got an empty disk in place of its own.
+    EmptyDisk,
     /// A vote became durable.
     Voted {
         /// Its bytes on disk.

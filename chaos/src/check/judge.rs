@@ -58,8 +58,9 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 51] = [
+pub const PROPERTIES: [&str; 52] = [
     "a drained node starts nothing new",
+    "a change of members ends",
     "accepted attempts outlive their nodes",
     "acknowledged writes are durable",
     "attempts follow the policy",

@@ -72,7 +72,7 @@ fn sure_within(focus: Focus) -> Option<u64> {
         Focus::Calm => Some(WRITE_US + WAIT_US + CLIENT_US),
         Focus::SilentLeaders => Some(SILENCE_US + WRITE_US + WAIT_US + CLIENT_US),
         // The messages of most nodes may be late at once.
-        Focus::SlowEngines | Focus::General | Focus::Snapshots => None,
+        Focus::SlowEngines | Focus::General | Focus::Snapshots | Focus::Members => None,
     }
 }
 

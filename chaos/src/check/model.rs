@@ -340,6 +340,8 @@ impl ReferenceModel {
             }
             Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),
             Command::NodeIntent(of) => self.node_intent(of.node.0, of.intent),
+            // What is added under its id later is another node.
+            Command::NodeRemove(of) => self.node_intent(of.node.0, Intent::None),
             Command::Declare(declare) => self.declare(*declare, answer),
             Command::FilesRead(read) => {
                 if let FilesStep::Begin(hash) = read.step {
@@ -360,7 +362,6 @@ impl ReferenceModel {
             | Command::Dismiss(_)
             | Command::NodeFunctions(_)
             | Command::NodePatch(_)
-            | Command::NodeRemove(_)
             | Command::NodeJoin(_)
             | Command::NodeJoined(_)
             | Command::SetStrategy(_)

@@ -12,8 +12,14 @@ const VOTES: &str = "terms and votes never go back";
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut last: BTreeMap<usize, (u64, u64, u8)> = BTreeMap::new();
     for record in &run.records {
-        let (HistoryEvent::Voted { vote }, Some(node)) = (&record.event, record.node) else {
-            continue;
+        let Some(node) = record.node else { continue };
+        let vote = match &record.event {
+            HistoryEvent::Voted { vote } => vote,
+            HistoryEvent::EmptyDisk => {
+                last.remove(&node);
+                continue;
+            }
+            _ => continue,
         };
         // Version, term, node, committed: the product's byte format.
         let number = |at: usize| {

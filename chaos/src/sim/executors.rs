@@ -320,7 +320,7 @@ pub fn begin(world: &Arc<SimWorld>) {
     if let Some(called) = world.common.executors.called.lock().take() {
         tokio::spawn(call_back(Arc::clone(world), called));
     }
-    if matches!(world.common.plan.focus, Focus::General | Focus::Snapshots) {
+    if matches!(world.common.plan.focus, Focus::General | Focus::Snapshots | Focus::Members) {
         tokio::spawn(trouble(Arc::clone(world)));
     }
 }

@@ -12,6 +12,7 @@ mod disk;
 mod echo;
 mod executors;
 mod files;
+mod members;
 mod nemesis;
 mod net;
 mod node;

@@ -1,5 +1,6 @@
 //! One simulated machine: its clocks, its disk, its port, and the node process that runs on it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -63,6 +64,12 @@ pub struct SimMachine {
     pub alive: Option<Alive>,
     /// The version that it runs.
     pub formats: Formats,
+    /// Whether it is a member of the cluster, or is to become one.
+    pub takes_part: bool,
+    /// How often it got another address.
+    pub moves: u32,
+    /// How many disks it has had.
+    pub disks: u32,
 }
 
 /// A running process.
@@ -105,18 +112,28 @@ impl Witness for JudgeWitness {
     }
 }
 
-fn consensus_settings(plan: &RunPlan, index: usize, formats: Formats) -> ConsensusSettings {
+/// The base URL of the API of a machine.
+pub fn base_url(index: usize) -> String {
+    format!("http://10.0.0.{}:7001", index + 1)
+}
+
+fn consensus_settings(
+    plan: &RunPlan,
+    index: usize,
+    formats: Formats,
+    addresses: &BTreeMap<usize, String>,
+) -> ConsensusSettings {
     let member = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
-    let members = (0..plan.nodes).map(|index| MemberAddress {
-        id: member(index),
-        peer: address(index),
-        http: format!("http://10.0.0.{}:7001", index + 1),
+    let members = addresses.iter().map(|(index, peer)| MemberAddress {
+        id: member(*index),
+        peer: peer.clone(),
+        http: base_url(*index),
     });
     ConsensusSettings {
         cluster_name: "sim".to_owned(),
         member: member(index),
         members: members.collect(),
-        listen: address(index),
+        listen: addresses.get(&index).cloned().unwrap_or_default(),
         heartbeat: Duration::from_millis(100),
         election_min: Duration::from_millis(300),
         election_max: Duration::from_millis(600),
@@ -131,7 +148,12 @@ fn consensus_settings(plan: &RunPlan, index: usize, formats: Formats) -> Consens
     }
 }
 
-fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> EngineSettings {
+fn engine_settings(
+    plan: &RunPlan,
+    (index, peer): (usize, String),
+    exec: &Exec,
+    level: u16,
+) -> EngineSettings {
     EngineSettings {
         failover_timeout: FAILOVER,
         down_after: Millis(1_000),
@@ -144,8 +166,8 @@ fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> Eng
             name: format!("n{}", index + 1),
             hostname: format!("machine-{}", index + 1),
             pid: 1,
-            http: format!("http://10.0.0.{}:7001", index + 1),
-            peer: address(index),
+            http: base_url(index),
+            peer,
             version: "sim".to_owned(),
             level,
             weight: 1,
@@ -159,8 +181,9 @@ fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> Eng
 }
 
 impl SimMachine {
-    /// Starts a node process; `number` is its own among all of the run.
-    pub fn start(&mut self, common: &Common, number: u64) {
+    /// Starts a node process, which knows the addresses of all members. `number` is its own among
+    /// all of the run.
+    pub fn start(&mut self, common: &Common, members: BTreeMap<usize, String>, number: u64) {
         let (index, history) = (self.index, &common.history);
         let eye = JudgeWitness {
             at: (index, number),
@@ -169,8 +192,8 @@ impl SimMachine {
         };
         let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
         let process = SimulatedProcess::new(seed, Arc::new(eye));
-        let nodes = common.plan.nodes;
-        let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
+        let (clocks, count) = (self.clocks.clone(), members.len());
+        let cluster = Arc::new(ClusterClock::new(clocks, count, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
         let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
         let running = actions::RunningAttempts::default();
@@ -210,7 +233,7 @@ impl SimMachine {
         let random = random_bytes(process.clone());
         let fabric = Fabric { network: common.net.port(index), random, secret: None };
         let parts = ConsensusParts {
-            settings: consensus_settings(&common.plan, index, self.formats),
+            settings: consensus_settings(&common.plan, index, self.formats, &members),
             disk: self.disk.open(),
             fabric,
             clock: cluster,
@@ -219,7 +242,8 @@ impl SimMachine {
         };
         history.note(Some(index), HistoryEvent::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
-        let engine = engine_settings(&common.plan, index, &exec, self.formats.level);
+        let own = (index, address(index, self.moves));
+        let engine = engine_settings(&common.plan, own, &exec, self.formats.level);
         let events = EventValve::default();
         let (context_of, valve) = (Arc::clone(&context), events.clone());
         let rest = ProcessParts { context: context_of, exec, clock, metrics, engine, boot, valve };

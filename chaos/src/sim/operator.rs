@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
 use axum::http::request::Builder;
+use axum::http::{Request, StatusCode};
+use futures_util::future::OptionFuture;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::members;
+use super::plan::Focus;
 use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::history::FaultKind;
@@ -33,9 +36,11 @@ pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<(
     let random = SeededRandom::of(world.common.plan.seed, "operator");
     tokio::spawn(assign(Arc::clone(world), stop.clone()));
     let nodes = nodes(Arc::clone(world), stop.clone());
+    let changes = world.common.plan.focus == Focus::Members;
+    let members = changes.then(|| members::change(Arc::clone(world), stop.clone()));
     let work = work(Arc::clone(world), random, stop);
     tokio::spawn(async {
-        tokio::join!(work, nodes);
+        tokio::join!(work, nodes, OptionFuture::from(members));
     })
 }
 
@@ -146,10 +151,11 @@ async fn ask(
         if let Some(alive) = world.alive(index) {
             let Some(request) = request() else { return false };
             let answering = alive.process.spawn(alive.router.clone().oneshot(request));
-            if let Ok(Ok(Ok(response))) = timeout(PATIENCE, answering).await
-                && response.status().is_success()
-            {
-                return true;
+            if let Ok(Ok(Ok(response))) = timeout(PATIENCE, answering).await {
+                let status = response.status();
+                if status.is_success() || status == StatusCode::NOT_FOUND {
+                    return status.is_success();
+                }
             }
         }
         sleep(Duration::from_millis(200)).await;

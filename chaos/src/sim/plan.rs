@@ -20,12 +20,14 @@ pub enum Focus {
     Snapshots,
     /// Repeatedly, the engine of a node is behind what the node has applied. No other faults.
     SlowEngines,
+    /// Random faults of all kinds while members are added, removed, replaced and moved.
+    Members,
 }
 
 impl Focus {
     /// Whether links lose messages and faults of all kinds occur at random.
     const fn general(self) -> bool {
-        matches!(self, Self::General | Self::Snapshots)
+        matches!(self, Self::General | Self::Snapshots | Self::Members)
     }
 
     /// Its name on the command line.
@@ -36,6 +38,7 @@ impl Focus {
             Self::SilentLeaders => "silent-leaders",
             Self::Snapshots => "snapshots",
             Self::SlowEngines => "slow-engines",
+            Self::Members => "members",
         }
     }
 }
@@ -45,8 +48,10 @@ impl Focus {
 pub struct RunPlan {
     /// The seed.
     pub seed: u64,
-    /// Number of nodes.
+    /// Number of nodes, of which some may not take part at a time.
     pub nodes: usize,
+    /// Number of nodes that form the cluster, and the least number of members.
+    pub founders: usize,
     /// How long faults are injected.
     pub length: Duration,
     /// Whether links are lossless and clients receive every response.
@@ -77,6 +82,9 @@ pub struct RunPlan {
     pub epoch_ms: i64,
 }
 
+/// Nodes that are added to the cluster later, if members change.
+const SPARES: usize = 2;
+
 impl RunPlan {
     /// The parameters for a seed. `nodes` and `asked` override those from the seed.
     pub fn of(
@@ -104,14 +112,17 @@ impl RunPlan {
             (true, 35..55) => Focus::SlowEngines,
             (true, _) => Focus::SilentLeaders,
             (false, 0..25) => Focus::Snapshots,
+            (false, 90..) => Focus::Members,
             (false, _) => Focus::General,
         };
         let focus = asked.unwrap_or(drawn);
         let (silent, snapshots) = (focus == Focus::SilentLeaders, focus == Focus::Snapshots);
         let slots = if aim.chance(250) && !silent { aim.range(1, 4) } else { 0 };
+        let founders = nodes.unwrap_or(size);
         Self {
             seed,
-            nodes: nodes.unwrap_or(size),
+            nodes: founders + if focus == Focus::Members { SPARES } else { 0 },
+            founders,
             length: Duration::from_secs(minutes * 60),
             calm,
             focus,

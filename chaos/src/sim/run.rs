@@ -140,7 +140,7 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
 /// Judges the run.
 fn weigh(world: Arc<SimWorld>, ended: u64) -> RunOutcome {
     let history = world.history();
-    let mut run = Run::new(history.records(), world.states(), world.common.plan.nodes);
+    let mut run = Run::new(history.records(), world.states(), world.members().len());
     run.epoch_ms = world.common.plan.epoch_ms;
     run.wild_clocks = world.common.plan.wild_clocks;
     run.ended = ended;

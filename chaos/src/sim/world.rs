@@ -1,5 +1,6 @@
 //! The simulated world: all machines and the operations on them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::clocks::Clocks;
 use super::disk::MachineDisk;
 use super::executors::SimExecutors;
-use super::net::Net;
-use super::node::{Alive, Common, SimMachine};
+use super::net::{Net, address};
+use super::node::{Alive, Common, SimMachine, base_url};
 use super::plan::RunPlan;
 use super::random::SeededRandom;
 use crate::check::agreement::ReplicaAgreement;
@@ -37,6 +38,12 @@ pub struct SimWorld {
     /// Locked by the fault of the only clock that is wrong.
     pub wrong_clock: tokio::sync::Mutex<()>,
     random: Mutex<SeededRandom>,
+}
+
+/// The addresses of the machines that take part, by index.
+fn addresses(machines: &[SimMachine]) -> BTreeMap<usize, String> {
+    let members = machines.iter().filter(|machine| machine.takes_part);
+    members.map(|machine| (machine.index, address(machine.index, machine.moves))).collect()
 }
 
 /// The offset of a wall clock without faults, in milliseconds.
@@ -65,6 +72,9 @@ impl SimWorld {
             hidden: None,
             alive: None,
             formats: Formats::SOFTWARE,
+            takes_part: index < plan.founders,
+            moves: 0,
+            disks: 1,
         });
         let machines = machines.collect();
         let executors = SimExecutors::new(seed, Arc::clone(&history));
@@ -89,12 +99,11 @@ impl SimWorld {
     pub fn start(&self, index: usize) {
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let mut machines = self.machines.lock();
-        let Some(machine) = machines.get_mut(index).filter(|machine| machine.alive.is_none())
-        else {
-            return;
-        };
+        let members = addresses(&machines);
+        let stopped = |machine: &&mut SimMachine| machine.alive.is_none() && machine.takes_part;
+        let Some(machine) = machines.get_mut(index).filter(stopped) else { return };
         self.common.net.lighten(index);
-        machine.start(&self.common, number);
+        machine.start(&self.common, members, number);
     }
 
     /// Ends a machine's process immediately. Returns true if one was running.
@@ -130,6 +139,39 @@ impl SimWorld {
                 MachineDisk::new(index, random, Arc::clone(&self.common.history)).unwatched();
             machine.hidden = Some(std::mem::replace(&mut machine.disk, empty));
         }
+    }
+
+    /// Lets a machine take part, with an empty disk that stays, or no longer.
+    pub fn take_part(&self, index: usize, takes_part: bool) {
+        self.end(index, ProcessEnd::Process, "killed, for a change of members");
+        let mut machines = self.machines.lock();
+        let Some(machine) = machines.get_mut(index) else { return };
+        machine.takes_part = takes_part;
+        machine.disks += 1;
+        let disk = format!("disk {index}, {}", machine.disks);
+        let random = SeededRandom::of(self.common.plan.seed, &disk);
+        machine.disk = MachineDisk::new(index, random, Arc::clone(&self.common.history));
+        self.history().note(Some(index), HistoryEvent::EmptyDisk);
+    }
+
+    /// Gives a machine another address, at which its process runs when it is started again.
+    pub fn move_away(&self, index: usize) {
+        self.end(index, ProcessEnd::Process, "killed, to move");
+        if let Some(machine) = self.machines.lock().get_mut(index) {
+            machine.moves += 1;
+        }
+    }
+
+    /// The machines that take part, in order.
+    pub fn members(&self) -> Vec<usize> {
+        let machines = self.machines.lock();
+        machines.iter().filter(|machine| machine.takes_part).map(|machine| machine.index).collect()
+    }
+
+    /// The addresses of a machine, of peers and of the API.
+    pub fn addresses(&self, index: usize) -> (String, String) {
+        let moves = self.machines.lock().get(index).map_or(0, |machine| machine.moves);
+        (address(index, moves), base_url(index))
     }
 
     /// Restores a machine's own disk, if it was replaced, and restarts its process.

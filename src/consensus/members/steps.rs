@@ -129,7 +129,8 @@ pub(super) fn next_step(view: &MembersView) -> Option<MembershipStep> {
         return Some(MembershipStep::HandOver);
     }
     // The leader does not remove itself: it could not see to it that the others know.
-    for gone in voters.intersection(&view.gone).filter(|gone| **gone != view.own) {
+    let others = |gone: &&u64| **gone != view.own && !bug!("removed-keeps-vote");
+    for gone in voters.intersection(&view.gone).filter(others) {
         let after: BTreeSet<u64> = voters.iter().copied().filter(|node| node != gone).collect();
         if may_decide(&after, &view.alive).is_ok() {
             return Some(MembershipStep::SetVoters(after));

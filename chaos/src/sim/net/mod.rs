@@ -446,12 +446,12 @@ impl Port {
 }
 
 /// The address on which a machine listens.
-pub fn address(machine: usize) -> String {
-    format!("10.0.0.{}:7000", machine + 1)
+pub fn address(machine: usize, moves: u32) -> String {
+    format!("10.0.{moves}.{}:7000", machine + 1)
 }
 
 fn machine_of(addr: &str) -> Option<usize> {
-    let host = addr.strip_prefix("10.0.0.")?.split(':').next()?;
+    let host = addr.split(':').next()?.rsplit('.').next()?;
     host.parse::<usize>().ok()?.checked_sub(1)
 }
 
