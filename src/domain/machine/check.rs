@@ -236,6 +236,8 @@ impl State {
             hold!(kept.created == known, "a backfill of {}, of which {known} known", kept.created);
             hold!(kept.cursor <= key.to, "a backfill beyond its range");
         }
+        let finished = self.finished_backfills();
+        hold!(finished == self.finished, "finished backfills are not listed as such");
         Ok(())
     }
 

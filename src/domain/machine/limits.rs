@@ -56,7 +56,7 @@ pub const BACKFILL_TICKS_MAX: usize = 100;
 pub const BACKFILL_PARALLEL_MAX: u32 = 100;
 /// Backfills of a task that are remembered. A further one replaces the first that is complete.
 pub const TASK_BACKFILLS_MAX: usize = 100;
-/// Backfills of all tasks that are remembered.
+/// Backfills of all tasks that are remembered. A further one replaces the first that is finished.
 pub const BACKFILLS_MAX: usize = 100_000;
 /// Tasks, those marked deleted included.
 pub const TASKS_MAX: usize = 2_000_000;

@@ -332,6 +332,7 @@ impl Loader {
         state.executions = state.tasks.iter().flat_map(executions).collect();
         let keys = state.registers.keys.iter();
         state.key_order = keys.map(|(key, kept)| (kept.number, Arc::clone(key))).collect();
+        state.finished = state.finished_backfills();
         for executor in state.registers.executors.values() {
             state.declared.add(&executor.info);
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use super::effects::Effects;
 use super::event::{Event, EventKind, EventObject};
@@ -99,6 +99,8 @@ pub struct State {
     pub(super) declared: DeclaredTasks,
     /// Idempotency keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
+    /// Backfills of which nothing comes any more, by their begin; derived.
+    pub(super) finished: OrdSet<(Timestamp, BackfillKey)>,
     /// The sum over the records of tasks; registers have their own.
     pub(super) digest: Digest,
     pub(super) dirty: Dirty,
@@ -131,6 +133,7 @@ impl Default for State {
             in_flight: InFlight::default(),
             declared: DeclaredTasks::default(),
             key_order: OrdMap::new(),
+            finished: OrdSet::new(),
             digest: Digest::default(),
             dirty: Dirty::of(1),
         }
@@ -286,6 +289,7 @@ impl State {
             in_flight: self.in_flight.clone(),
             declared: self.declared.clone(),
             key_order: self.key_order.clone(),
+            finished: self.finished.clone(),
             digest: self.digest,
             // What changed since the last checkpoint is nothing to those who read. In an epoch of
             // its own, should it be gone on from, no task counts as noted that is not.
@@ -334,7 +338,7 @@ impl State {
     ) -> Result<R, Refusal> {
         let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
         let (task, busy) = self.tasks.get_mut(key).ok_or(Refusal::TaskNotFound)?;
-        let former = task.progress;
+        let (former, incarnation) = (task.progress, task.live.incarnation);
         let mut editor = TaskEditor {
             task,
             index: cx.index,
@@ -362,7 +366,11 @@ impl State {
         let answer = change(&mut editor);
         let after_run = editor.after_run();
         let backfilled = std::mem::take(&mut editor.backfilled);
+        let reborn = editor.live.incarnation != incarnation;
         editor.finish(&former);
+        if reborn {
+            self.end_backfills(key);
+        }
         for (execution, status) in backfilled {
             self.end_backfilled(cx, key, execution, status);
         }

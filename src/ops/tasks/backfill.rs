@@ -11,7 +11,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::command::Backfill;
 use crate::domain::machine::limits::{
-    BACKFILL_PARALLEL_MAX, BACKFILL_TICKS_MAX, TASK_BACKFILLS_MAX,
+    BACKFILL_PARALLEL_MAX, BACKFILL_TICKS_MAX, BACKFILLS_MAX, TASK_BACKFILLS_MAX,
 };
 use crate::domain::machine::record::{BackfillKey, BackfillRecord, Reason};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
@@ -200,8 +200,8 @@ pub(crate) async fn step(
 
 fn full() -> OpError {
     let why = format!(
-        "the task has {TASK_BACKFILLS_MAX} backfills that are not complete, or the cluster as many \
-         as it keeps"
+        "the task has {TASK_BACKFILLS_MAX} backfills that are not finished, or the cluster \
+         {BACKFILLS_MAX}"
     );
     let advice = "Complete them: `punctual backfill NAME` lists those of a task.";
     OpError::new(ErrorCode::LimitReached, why).advise(advice)

@@ -4,6 +4,8 @@
 //! that follow it, and moves the cursor over those that got their executions. So a repeated command
 //! creates nothing, whichever node proposes it. The ticks' verdicts stay as they are.
 
+use imbl::OrdSet;
+
 use super::guards;
 use super::overlap::{self, Carrier};
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
@@ -88,7 +90,7 @@ impl State {
         if begins {
             self.make_room_for_backfill(body.task, incarnation);
         }
-        self.registers.backfills.set(key, record);
+        self.set_backfill(key, record);
         Ok(Answer::Backfilled { task: body.task, executions: created })
     }
 
@@ -111,32 +113,74 @@ impl State {
         Ok(())
     }
 
-    /// Whether a further range of a task may be remembered, after one that is over is forgotten.
+    /// Whether a further range of a task may be remembered, after others are forgotten.
     fn has_room_for_backfill(&self, task: TaskKey, incarnation: Revision) -> bool {
-        let former = |kept: &BackfillRecord| kept.incarnation != incarnation;
-        let goes = |kept: &BackfillRecord| former(kept) || over(kept);
-        let (all, mut ranges) = (self.backfills(task).count(), self.backfills(task));
-        let room = all < TASK_BACKFILLS_MAX && self.registers.backfills.len() < BACKFILLS_MAX;
-        room || ranges.any(|(_, kept)| goes(kept))
+        let present = || self.backfills(task).filter(|(_, kept)| kept.incarnation == incarnation);
+        let of_task =
+            present().count() < TASK_BACKFILLS_MAX || present().any(|(_, kept)| kept.over());
+        let all = self.registers.backfills.len() < BACKFILLS_MAX || !self.finished.is_empty();
+        of_task && all
     }
 
-    /// Forgets the ranges of former incarnations, and the one that is over and began first, if there
-    /// is no room for a further one.
+    /// Forgets the ranges of former incarnations of a task. If there is no room for a further range
+    /// of it, forgets the one that is over and began first; if there is none in the cluster, the one
+    /// that is finished and began first, of any task.
     fn make_room_for_backfill(&mut self, task: TaskKey, incarnation: Revision) {
         let former = self.backfills(task).filter(|(_, kept)| kept.incarnation != incarnation);
         let former: Vec<BackfillKey> = former.map(|(key, _)| *key).collect();
         for key in former {
-            self.registers.backfills.remove(&key);
+            self.remove_backfill(&key);
         }
-        let all = self.backfills(task).count();
-        if all < TASK_BACKFILLS_MAX && self.registers.backfills.len() < BACKFILLS_MAX {
-            return;
+        if self.backfills(task).count() >= TASK_BACKFILLS_MAX {
+            let over = self.backfills(task).filter(|(_, kept)| kept.over());
+            let oldest = over.min_by_key(|(key, kept)| (kept.begun_at, **key)).map(|(key, _)| *key);
+            oldest.into_iter().for_each(|key| self.remove_backfill(&key));
         }
-        let over = self.backfills(task).filter(|(_, kept)| over(kept));
-        let oldest = over.min_by_key(|(key, kept)| (kept.begun_at, **key)).map(|(key, _)| *key);
-        if let Some(oldest) = oldest {
-            self.registers.backfills.remove(&oldest);
+        if self.registers.backfills.len() >= BACKFILLS_MAX
+            && let Some((_, key)) = self.finished.get_min().copied()
+        {
+            self.remove_backfill(&key);
         }
+    }
+
+    /// Stores a range, and lists it if it is finished.
+    pub(in crate::domain::machine) fn set_backfill(
+        &mut self,
+        key: BackfillKey,
+        record: BackfillRecord,
+    ) {
+        self.remove_backfill(&key);
+        if self.is_finished(&key, &record) {
+            self.finished.insert((record.begun_at, key));
+        }
+        self.registers.backfills.set(key, record);
+    }
+
+    fn remove_backfill(&mut self, key: &BackfillKey) {
+        if let Some(former) = self.registers.backfills.remove(key) {
+            self.finished.remove(&(former.begun_at, *key));
+        }
+    }
+
+    /// Whether nothing comes of a range any more: it is over, or of a former incarnation.
+    fn is_finished(&self, key: &BackfillKey, kept: &BackfillRecord) -> bool {
+        let task = self.tasks.get(key.task);
+        kept.over() || task.is_none_or(|task| task.live.incarnation != kept.incarnation)
+    }
+
+    /// The finished ranges, each with the time at which it began.
+    pub(in crate::domain::machine) fn finished_backfills(
+        &self,
+    ) -> OrdSet<(Timestamp, BackfillKey)> {
+        let finished = self.all_backfills().filter(|(key, kept)| self.is_finished(key, kept));
+        finished.map(|(key, kept)| (kept.begun_at, *key)).collect()
+    }
+
+    /// Lists the ranges of a task, whose incarnation ended, as finished.
+    pub(in crate::domain::machine) fn end_backfills(&mut self, task: TaskKey) {
+        let former = self.backfills(task).map(|(key, kept)| (kept.begun_at, *key));
+        let former: Vec<(Timestamp, BackfillKey)> = former.collect();
+        self.finished.extend(former);
     }
 
     /// Notes with its range that an execution of it ended.
@@ -153,21 +197,16 @@ impl State {
         record.live.retain(|live| *live != execution);
         record.ended.count(status);
         record.changed_at = cx.stamp;
-        self.registers.backfills.set(key, record);
+        self.set_backfill(key, record);
     }
 
     /// Forgets the ranges of a task.
     pub(in crate::domain::machine) fn drop_backfills(&mut self, task: TaskKey) {
         let keys: Vec<BackfillKey> = self.backfills(task).map(|(key, _)| *key).collect();
         for key in keys {
-            self.registers.backfills.remove(&key);
+            self.remove_backfill(&key);
         }
     }
-}
-
-/// Whether every tick of a range has an execution that ended.
-const fn over(kept: &BackfillRecord) -> bool {
-    kept.complete() && kept.live.is_empty()
 }
 
 /// Whether the ticks rise within what is left of the range, and all of it is past.

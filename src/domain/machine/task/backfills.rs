@@ -130,4 +130,10 @@ impl BackfillRecord {
     pub const fn complete(&self) -> bool {
         self.remaining == 0
     }
+
+    /// Whether every tick of the range has an execution that ended.
+    #[must_use]
+    pub const fn over(&self) -> bool {
+        self.complete() && self.live.is_empty()
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{Backfill, Command, PauseTask, SetScheduler};
-use super::super::limits::TASK_BACKFILLS_MAX;
+use super::super::limits::{BACKFILLS_MAX, TASK_BACKFILLS_MAX};
 use super::super::task::backfills::{BackfillEnds, BackfillKey, BackfillRecord};
 use super::super::{Answer, Refusal, State};
 use super::plausible::StepNumbers;
@@ -329,4 +329,62 @@ fn a_task_remembers_so_many_ranges_and_drops_complete_ones_only() {
     assert_eq!(range.world.state.backfills(task).count(), TASK_BACKFILLS_MAX);
     assert!(range.world.state.backfills(task).all(|(key, _)| *key != first), "the complete one");
     assert_eq!(begin(&mut range, false), Err(Refusal::Full), "none of the others has ended");
+}
+
+/// Makes the cluster remember as many ranges as it may, all of another task, each begun a
+/// millisecond after the one before it. Returns them in this order.
+fn fill(
+    world: &mut TestWorld,
+    of: &dyn Fn(usize, BackfillRecord) -> BackfillRecord,
+) -> Vec<BackfillKey> {
+    let task = world.add(every("other", 1_000));
+    let incarnation = world.state.task(task).expect("a task").live.incarnation;
+    let mut keys = Vec::new();
+    for number in 0..BACKFILLS_MAX {
+        // The later a range begins, the sooner it was begun.
+        let from = DAY.minus(Millis(number as u64 + 1));
+        let key = BackfillKey { task, from, to: DAY };
+        let ended = BackfillEnds { success: 1, ..BackfillEnds::default() };
+        let begun = BackfillRecord::begun(incarnation, from, at(number as u64));
+        let over = BackfillRecord { remaining: 0, created: 1, ended, ..begun };
+        world.state.set_backfill(key, of(number, over));
+        keys.push(key);
+    }
+    keys
+}
+
+#[test]
+fn the_cluster_forgets_the_finished_range_that_began_first_for_one_of_any_task() {
+    let mut range = RangeWorld::new(every("a", 1_000), 1);
+    let kept = fill(&mut range.world, &|number, over| match number {
+        0 => BackfillRecord { remaining: 1, ..over },
+        _ => over,
+    });
+    let remembers =
+        |range: &RangeWorld, key| range.world.state.registers.backfills.get(key).is_some();
+    assert_eq!(range.step(1).map(|made| made.len()), Ok(1));
+    let present: Vec<bool> = kept[..3].iter().map(|key| remembers(&range, key)).collect();
+    assert_eq!(present, [true, false, true], "the first one is not complete");
+    // After a checkpoint it goes on in the same order.
+    range.world.state = load(range.world.state.all_rows());
+    range.from = range.from.plus(Millis(1));
+    assert_eq!(range.step(1).map(|made| made.len()), Ok(1));
+    let present: Vec<bool> = kept[..4].iter().map(|key| remembers(&range, key)).collect();
+    assert_eq!(present, [true, false, false, true]);
+    assert_eq!(range.world.state.all_backfills().count(), BACKFILLS_MAX);
+    assert_eq!(range.world.state.check(), Ok(()));
+}
+
+#[test]
+fn ranges_that_are_not_finished_are_not_forgotten_for_another() {
+    let mut range = RangeWorld::new(every("a", 1_000), 1);
+    let kept = fill(&mut range.world, &|_, over| BackfillRecord { remaining: 1, ..over });
+    assert_eq!(range.step(1), Err(Refusal::Full));
+    assert_eq!(range.world.state.all_backfills().count(), BACKFILLS_MAX);
+    // A new incarnation of their task goes on with none of them.
+    range.world.accept(&put(PutMode::Force, every("other", 1_000)));
+    assert_eq!(range.step(1).map(|made| made.len()), Ok(1));
+    let present = |key| range.world.state.registers.backfills.get(key).is_some();
+    assert_eq!((present(&kept[0]), present(&kept[1])), (false, true));
+    assert_eq!(range.world.state.check(), Ok(()));
 }
