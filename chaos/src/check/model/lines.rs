@@ -50,8 +50,9 @@ enum ReplayedLine<'a> {
 struct ReadyExecution<'a> {
     /// Whether the time of its next attempt has come.
     able: bool,
-    /// Its rank, its tick or when it was asked for, and its id: the lowest goes first.
-    order: (u8, i64, u64),
+    /// Its rank, whether it is of a backfill, its tick or when it was asked for, and its id: the lowest
+    /// goes first.
+    order: (u8, bool, i64, u64),
     lines: Vec<(ReplayedLine<'a>, usize)>,
 }
 
@@ -283,7 +284,7 @@ impl ReferenceModel {
                 if one.granted.is_some() {
                     lines.iter().for_each(|(line, _)| *taken.entry(*line).or_insert(0) += 1);
                 } else if !one.by_caller && !self.holds(task, one) {
-                    let order = (rank, one.tick.unwrap_or(one.due), *id);
+                    let order = (rank, one.backfilled, one.tick.unwrap_or(one.due), *id);
                     let next_at = one.attempts.next_at;
                     if lines.is_empty() && next_at.is_none() {
                         continue;
@@ -305,7 +306,7 @@ impl ReferenceModel {
                 *taken.entry(*line).or_insert(0) += 1;
             }
             if one.able {
-                next.insert(one.order.2);
+                next.insert(one.order.3);
             }
         }
         next

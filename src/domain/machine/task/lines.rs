@@ -45,7 +45,8 @@ pub struct TaskLines {
     group: Option<(LineKey, u32)>,
     /// Of those of a group.
     needs: OwnerNeeds,
-    rank: u8,
+    /// The difference of the priority from the highest one.
+    below: u8,
     /// Whether executions of ticks are held, because the ticks of the task do not fire.
     held: bool,
 }
@@ -63,7 +64,7 @@ impl TaskLines {
         match execution.status {
             Status::Running => Presence::Runs(execution.id, self.task),
             Status::Pending if execution.trigger != Trigger::Claim && !held => {
-                let one = WaitingExecution::of(execution, self.task, self.rank);
+                let one = WaitingExecution::of(execution, self.task, self.below);
                 Presence::Waits((one, execution.next_attempt_at()))
             }
             _ => Presence::Absent,
@@ -261,19 +262,19 @@ impl Task {
         let own = (spec.execution_mode != ExecutionMode::Parallel).then_some(LineKey::Task(key));
         let group = spec.concurrency.as_ref();
         let group = group.map(|group| (LineKey::Group(group.group.as_str().into()), group.limit));
-        let (rank, held) = (self.rank(), self.inactive().is_some());
+        let (below, held) = (self.below(), self.inactive().is_some());
         let needs = group.as_ref().map_or_else(OwnerNeeds::default, |_| OwnerNeeds::of(definition));
-        TaskLines { task: key, own, group, needs, rank, held }
+        TaskLines { task: key, own, group, needs, below, held }
     }
 
-    const fn rank(&self) -> u8 {
+    const fn below(&self) -> u8 {
         PRIORITY_MAX.saturating_sub(self.rules.priority)
     }
 
     /// The position of one of its executions among waiting ones.
     #[must_use]
     pub fn waiting_execution(&self, execution: &Execution) -> WaitingExecution {
-        WaitingExecution::of(execution, self.key, self.rank())
+        WaitingExecution::of(execution, self.key, self.below())
     }
 
     /// Whether its executions are in a line.

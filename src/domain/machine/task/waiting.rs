@@ -1,13 +1,14 @@
 //! A waiting execution, and the states of executions in lines.
 
-use super::record::Execution;
+use super::record::{Execution, Trigger};
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-/// A waiting execution. The order is: highest priority, then oldest tick, then lowest id.
+/// A waiting execution. The order is: highest priority, then no backfill, then oldest tick, then lowest
+/// id. The ticks of a backfill are older than those that come meanwhile, and must not hold these up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitingExecution {
-    /// The difference of its priority from the highest priority.
+    /// Twice the difference of its priority from the highest priority, and one more for a backfill.
     pub rank: u8,
     /// Its tick, or the time of its request.
     pub at: Timestamp,
@@ -18,7 +19,10 @@ pub struct WaitingExecution {
 }
 
 impl WaitingExecution {
-    pub(super) fn of(execution: &Execution, task: TaskKey, rank: u8) -> Self {
+    /// Of an execution whose priority differs by so much from the highest one.
+    pub(super) fn of(execution: &Execution, task: TaskKey, below: u8) -> Self {
+        let backfill = u8::from(execution.trigger == Trigger::Backfill);
+        let rank = below.saturating_mul(2).saturating_add(backfill);
         let at = execution.tick.unwrap_or(execution.created_at);
         Self { rank, at, execution: execution.id, task }
     }

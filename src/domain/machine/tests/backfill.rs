@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::command::{Backfill, Command, PauseTask, SetScheduler};
 use super::super::limits::{BACKFILLS_MAX, TASK_BACKFILLS_MAX};
 use super::super::task::backfills::{BackfillEnds, BackfillKey, BackfillRecord};
-use super::super::{Answer, Refusal, State};
+use super::super::{Answer, LineKey, Refusal, State};
 use super::plausible::StepNumbers;
 use super::samples::at;
 use super::*;
@@ -387,4 +387,31 @@ fn ranges_that_are_not_finished_are_not_forgotten_for_another() {
     let present = |key| range.world.state.registers.backfills.get(key).is_some();
     assert_eq!((present(&kept[0]), present(&kept[1])), (false, true));
     assert_eq!(range.world.state.check(), Ok(()));
+}
+
+#[test]
+fn what_waits_for_a_backfill_starts_after_what_waits_for_other_reasons_at_the_same_priority() {
+    let mut spec = every("a", 1_000);
+    spec.execution_mode = ExecutionMode::Sequential;
+    let mut range = RangeWorld::new(spec.clone(), 2);
+    let filled = range.step(2).expect("two");
+    let task = range.task;
+    range.world.wait(1_000);
+    let mut settle = range.world.claim(task, range.session, range.world.stamp);
+    settle.claim.iter_mut().for_each(|claim| claim.start = false);
+    let ticked = range.world.accept(&Command::Settle(settle));
+    let asked = range.world.accept(&trigger("a"));
+    let number = |answer: &Answer| match answer {
+        Answer::Execution { execution, .. } => *execution,
+        other => panic!("{other:?}"),
+    };
+    let expected = [number(&ticked), number(&asked), filled[0], filled[1]];
+    let waiting = |range: &RangeWorld| -> Vec<ExecutionId> {
+        let line = range.world.state.lines().get(&LineKey::Task(task)).expect("a line");
+        line.waiting().keys().map(|one| one.execution).collect()
+    };
+    assert_eq!(waiting(&range), expected);
+    // The priority of the task stands above that, and a checkpoint changes nothing.
+    range.world.state = load(range.world.state.all_rows());
+    assert_eq!(waiting(&range), expected);
 }

@@ -21,8 +21,8 @@ const ZONES: [&str; 2] = ["north", "south"];
 /// A waiting execution that nothing holds, as the records have it.
 #[derive(Clone, Debug)]
 struct Stander {
-    /// Its rank, its tick or the time of its request, and its id.
-    order: (u8, i64, u64),
+    /// Its rank, whether it is of a backfill, its tick or the time of its request, and its id.
+    order: (u8, bool, i64, u64),
     task: TaskKey,
     /// Whether its task has a line of its own.
     own: bool,
@@ -105,7 +105,7 @@ impl OrderWorld {
             };
             let at = one.tick.unwrap_or(one.created_at).0;
             all.push(Stander {
-                order: (9 - spec.priority, at, one.id.0),
+                order: (9 - spec.priority, one.trigger == Trigger::Backfill, at, one.id.0),
                 task: task.key,
                 own: spec.execution_mode != ExecutionMode::Parallel,
                 group: spec.concurrency.as_ref().map(|it| (it.group.clone(), it.limit)),
@@ -157,7 +157,7 @@ impl OrderWorld {
                 }
             }
             if able {
-                next.insert(one.order.2);
+                next.insert(one.order.3);
             }
         }
         next
@@ -172,9 +172,9 @@ impl OrderWorld {
     fn next_everywhere(&self, now: Timestamp) -> BTreeSet<u64> {
         let lined = self.standers().into_iter().filter(|one| !one.lines().is_empty());
         let next = |one: &Stander| {
-            one.lines().iter().all(|(key, _)| self.next(key, now).contains(&one.order.2))
+            one.lines().iter().all(|(key, _)| self.next(key, now).contains(&one.order.3))
         };
-        lined.filter(next).map(|one| one.order.2).collect()
+        lined.filter(next).map(|one| one.order.3).collect()
     }
 
     fn hold(&self) {
@@ -185,7 +185,7 @@ impl OrderWorld {
                 let (_, limit) = one.group.expect("one of the group");
                 let [due, later] = ready.entry(limit).or_default();
                 let part = if one.due.is_none_or(|due| due <= stamp) { due } else { later };
-                part.push(one.order.2);
+                part.push(one.order.3);
             }
             let line = self.world.state.lines().get(&group(name));
             let kept = line.into_iter().flat_map(|line| line.ready());
@@ -354,7 +354,7 @@ fn sequential_and_parallel(limit: u32) -> OrderWorld {
 #[test]
 fn the_second_execution_of_a_sequential_task_takes_no_place_of_a_group() {
     let world = sequential_and_parallel(2);
-    let waiting: Vec<u64> = world.standers().iter().map(|one| one.order.2).collect();
+    let waiting: Vec<u64> = world.standers().iter().map(|one| one.order.3).collect();
     let expected = [waiting[0], waiting[2]];
     assert_eq!(world.next(&group("g"), world.world.stamp), expected);
     assert_eq!(world.next_everywhere(world.world.stamp), BTreeSet::from(expected));
@@ -365,14 +365,14 @@ fn an_execution_behind_one_that_waits_for_its_next_attempt_blocks_no_group() {
     let mut world = sequential_and_parallel(1);
     let (task, execution) = {
         let first = &world.standers()[0];
-        (first.task, ExecutionId(first.order.2))
+        (first.task, ExecutionId(first.order.3))
     };
     let start = Start { task, execution, session: world.session, again: None };
     let started = world.world.accept(&Command::Start(start));
     let Answer::Execution { fence: Some(fence), .. } = started else { panic!("{started:?}") };
     let failed = report(Status::Failed, world.world.stamp);
     world.world.accept(&finish(task, execution, fence, failed));
-    let other = world.standers()[2].order.2;
+    let other = world.standers()[2].order.3;
     assert_eq!(world.next(&group("g"), world.world.stamp), [other]);
 }
 

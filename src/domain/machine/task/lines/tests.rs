@@ -149,7 +149,7 @@ fn lines(task: u64, own: bool, limit: u32) -> TaskLines {
     let task = TaskKey(task);
     let own = own.then_some(LineKey::Task(task));
     let needs = OwnerNeeds::default();
-    TaskLines { task, own, group: Some((group(), limit)), needs, rank: 4, held: false }
+    TaskLines { task, own, group: Some((group(), limit)), needs, below: 4, held: false }
 }
 
 /// The lines of a parallel task that needs this label, or this action.
