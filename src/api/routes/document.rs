@@ -311,9 +311,10 @@ fn parameters(route: &Route, path: &str) -> Vec<Value> {
             name: "consistency",
             kind: ParamKind::Word(&["linearizable", "stale"]),
             says: "`stale`: as the node knows it, without asking the leader.",
+            needed: false,
         }));
         let kind = ParamKind::Number(0, u64::MAX);
-        all.push(parameter(&Param { name: "min_index", kind, says: index }));
+        all.push(parameter(&Param { name: "min_index", kind, says: index, needed: false }));
     }
     if route.answers.iter().any(|(_, content)| matches!(content, Content::Events(_))) {
         let schema = json!({"type": "string", "pattern": "^[0-9]{1,19}$"});
@@ -346,7 +347,12 @@ fn parameter(param: &Param) -> Value {
         }
         ParamKind::Word(words) => json!({"type": "string", "enum": words}),
     };
-    json!({"name": param.name, "in": "query", "description": param.says, "schema": schema})
+    let mut whole =
+        json!({"name": param.name, "in": "query", "description": param.says, "schema": schema});
+    if let Some(fields) = whole.as_object_mut().filter(|_| param.needed) {
+        fields.insert("required".to_owned(), true.into());
+    }
+    whole
 }
 
 /// The schema name of a request type. Requests may omit fields that responses always have.

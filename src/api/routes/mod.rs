@@ -68,6 +68,8 @@ pub(super) struct Param {
     pub kind: ParamKind,
     /// Its description.
     pub says: &'static str,
+    /// Whether a request must have it.
+    pub needed: bool,
 }
 
 /// The type of a parameter.

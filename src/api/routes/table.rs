@@ -90,7 +90,12 @@ impl Route {
 }
 
 const fn param(name: &'static str, kind: ParamKind, says: &'static str) -> Param {
-    Param { name, kind, says }
+    Param { name, kind, says, needed: false }
+}
+
+/// A parameter that a request must have.
+const fn needed(name: &'static str, kind: ParamKind, says: &'static str) -> Param {
+    Param { name, kind, says, needed: true }
 }
 
 const fn json(schema: SchemaOf) -> Content {
@@ -165,8 +170,8 @@ const TICKS: &[Param] = &[
 const STATUS: &[Param] = &[param("status", ParamKind::Word(&STATUSES), "Only these.")];
 const AT: &[Param] = &[param("at", ParamKind::Instant, "The instant, instead of the next tick.")];
 const RANGE: &[Param] = &[
-    param("from", ParamKind::Instant, "The first instant of the range."),
-    param("to", ParamKind::Instant, "The end of the range, which is not part of it."),
+    needed("from", ParamKind::Instant, "The first instant of the range."),
+    needed("to", ParamKind::Instant, "The end of the range, which is not part of it."),
 ];
 const TASK: &[Param] = &[param("task_id", ParamKind::Text, "Of this task only.")];
 const OUTPUT: &[Param] = &[
@@ -308,7 +313,7 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::NoRoom, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
     route(Verb::Post, "/api/v1/tasks/{name}/backfill", "backfillTask", "Executions for the next ticks of a past range, each tick of the range once. Repeated until it is done.", || post(backfill::step))
         .role(AccessRole::Operator).takes(of::<BackfillRequest>).gives(&[(200, json(of::<BackfillView>))])
-        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::TaskCancelled, Code::Inactive, Code::LimitReached, Code::TooLarge, Code::MissingField, Code::InvalidTime, Code::InvalidValue, Code::OutOfRange]),
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::TaskCancelled, Code::Inactive, Code::LimitReached, Code::AheadOfTime, Code::TooLarge, Code::MissingField, Code::InvalidTime, Code::InvalidValue, Code::OutOfRange]),
     route(Verb::Get, "/api/v1/tasks/{name}/backfill", "previewBackfill", "The ticks that a backfill of a range would execute. Nothing changes.", || get(backfill::ticks))
         .query(&[RANGE]).gives(&[(200, json(of::<BackfillTicksView>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
     route(Verb::Get, "/api/v1/tasks/{name}/backfills", "listBackfills", "How far its backfills are.", || get(backfill::list))

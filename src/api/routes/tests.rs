@@ -45,6 +45,22 @@ fn every_reference_of_the_document_leads_somewhere() {
 }
 
 #[test]
+fn the_document_says_what_a_backfill_needs_and_how_it_is_refused() {
+    let document = openapi("1");
+    let path = &document["paths"]["/api/v1/tasks/{name}/backfill"];
+    let parameters = path["get"]["parameters"].as_array().unwrap();
+    let needed = |name: &str| {
+        let found = parameters.iter().find(|one| one["name"] == name).unwrap();
+        found["required"] == true
+    };
+    assert!(needed("from") && needed("to") && !needed("consistency"));
+    let body = &document["components"]["schemas"]["BackfillRequest"]["required"];
+    assert_eq!(*body, serde_json::json!(["from", "to"]));
+    let text = path["post"].to_string();
+    assert!(text.contains("ahead_of_time"), "{text}");
+}
+
+#[test]
 fn operations_have_names_of_their_own_and_links_lead_to_them() {
     let document = openapi("1");
     let mut ids = Vec::new();
