@@ -11,7 +11,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{PutMode, TakeKey};
 use crate::domain::machine::envelope::IdempotencyKey;
-use crate::domain::machine::{Answer, Command, Refusal};
+use crate::domain::machine::{Answer, Command, Refusal, Response};
 
 /// The revisions that a request may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,9 +83,16 @@ impl Caller {
     /// # Errors
     /// `idempotency_key_reused`, or the earlier error.
     pub fn first(&self, view: &StateView) -> Result<Option<Answer>, OpError> {
+        Ok(self.first_response(view)?.transpose()?)
+    }
+
+    /// The same, with a refusal as a value.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused`.
+    pub fn first_response(&self, view: &StateView) -> Result<Option<Response>, OpError> {
         let Some(key) = self.key() else { return Ok(None) };
-        let known = view.state.first(key)?;
-        Ok(known.map(|known| known.response.clone()).transpose()?)
+        Ok(view.state.first(key)?.map(|known| known.response.clone()))
     }
 
     /// Submits the command that `make` builds from the state. For a repeated request it returns the

@@ -126,6 +126,65 @@ async fn a_repeated_request_has_the_first_answer() {
     rig.stop().await;
 }
 
+/// The proposals of a node that were refused.
+async fn refused(rig: &ApiRig) -> String {
+    let page = rig.send(Method::GET, "/metrics", &[], None).await.expect(200).text;
+    let line = page.lines().find(|line| line.contains(r#"proposals_total{result="refused"}"#));
+    line.expect("a count").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_proposes_nothing_and_may_be_repeated_under_its_key() {
+    let hours = Hours::now();
+    for (mode, word) in [("skip", "overlap"), ("replace", "overlap"), ("sequential", "queue_full")]
+    {
+        let gauge = Gauge::new(false);
+        let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+        add(&rig, hours, json!({"execution_mode": mode, "queue_max": 1})).await;
+        rig.post("/tasks/report/trigger", json!({})).await.expect(201);
+        let running = |got: &Got| got.body["items"].as_array().is_some_and(|all| !all.is_empty());
+        rig.until("/api/v1/executions?status=running", running).await;
+        let begun = step(&rig, hours, 9, 9).await.expect(200);
+        let before = refused(&rig).await;
+        let (from, to) = (hours.ago(30).to_string(), hours.ago(21).to_string());
+        let body = json!({"from": from, "to": to, "parallel": 9});
+        let key = [("idempotency-key", "waits")];
+        let mut last = begun;
+        for _ in 0..5 {
+            let path = "/tasks/report/backfill";
+            last = rig.call(Method::POST, path, body.clone(), &key).await.expect(200);
+        }
+        assert_eq!(last.body["waits_for"], word, "{mode}: {}", last.text);
+        assert_eq!(refused(&rig).await, before, "{mode}");
+        gauge.open.send_replace(true);
+        rig.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_looks_at_what_follows_the_cursor_only() {
+    let hours = Hours::now();
+    let rig = ApiRig::having(&[], [("gauge", Gauge::new(true).function())]).await;
+    add(&rig, hours, json!({})).await;
+    // All but the last hour.
+    let first = step(&rig, hours, 24, 23).await.expect(200);
+    assert_eq!((&first.body["created"], &first.body["remaining"]), (&json!(23), &json!(1)));
+    let every = json!({"schedule": {"cron": "* * * * * *"}});
+    rig.call(Method::PATCH, "/tasks/report", every, &[]).await.expect(200);
+    // The whole range has more ticks by now than a range may have, but not what is left of it.
+    let begun = tokio::time::Instant::now();
+    loop {
+        let next = step(&rig, hours, 24, 50).await.expect(200);
+        if next.body["created"].as_u64().unwrap() > 23 {
+            assert_eq!(next.body["total"], 23 + 2 * 3_600 - 1, "{}", next.text);
+            break;
+        }
+        assert!(begun.elapsed() < super::PATIENCE, "{}", next.text);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    rig.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ranges_and_tasks_that_are_not_fit_are_refused_with_the_field() {
     let hours = Hours::now();

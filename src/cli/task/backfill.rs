@@ -22,8 +22,10 @@ use crate::client::path;
 use crate::domain::time::Timestamp;
 use crate::dto::{BackfillRequest, BackfillTicksView, BackfillView, BackfillsView, Rfc3339};
 
-/// Between two requests while executions run.
+/// Between two requests while executions run and end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same, at most, when nothing changes.
+const LOOK_RARELY: Duration = Duration::from_secs(1);
 /// Maximum number of ticks that are shown to people.
 const SAMPLE: usize = 20;
 
@@ -115,7 +117,7 @@ async fn drive(range: &RangeArgs, context: &mut CliContext) -> CommandResult {
     let stop = stopped();
     tokio::pin!(stop);
     let mut seen: Option<BackfillView> = None;
-    let mut told = None;
+    let (mut told, mut same) = (None, 0);
     loop {
         let step = async { Some(step(range, context).await) };
         let stepped = tokio::select! {
@@ -140,12 +142,18 @@ async fn drive(range: &RangeArgs, context: &mut CliContext) -> CommandResult {
             why.iter().for_each(|why| context.out.say(&format!("{}: {why}", range.name)));
             told = why;
         }
+        same = if seen.as_ref() == Some(&view) { same + 1 } else { 0 };
         seen = Some(view);
         tokio::select! {
-            () = sleep(LOOK_EVERY) => {}
+            () = sleep(pause(same)) => {}
             () = &mut stop => return Ok(interrupted(seen.as_ref(), &again, context)),
         }
     }
+}
+
+/// How long to wait before the next request, after so many answers in a row that told nothing new.
+fn pause(same: u32) -> Duration {
+    LOOK_EVERY.saturating_mul(2_u32.saturating_pow(same)).min(LOOK_RARELY)
 }
 
 /// Ends when the user interrupts the command.
@@ -290,6 +298,13 @@ mod tests {
         assert_eq!(quoted("day=2026-12-01T00:00:00.000Z"), "day=2026-12-01T00:00:00.000Z");
         assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_range_in_which_nothing_changes_is_looked_at_less_and_less_often() {
+        let millis = |same| pause(same).as_millis();
+        let pauses = [0, 1, 2, 3, 4, 5, 1_000].map(millis);
+        assert_eq!(pauses, [100, 200, 400, 800, 1_000, 1_000, 1_000]);
     }
 
     #[test]

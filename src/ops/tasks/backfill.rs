@@ -14,7 +14,7 @@ use crate::domain::machine::limits::{
     BACKFILL_PARALLEL_MAX, BACKFILL_TICKS_MAX, BACKFILLS_MAX, TASK_BACKFILLS_MAX,
 };
 use crate::domain::machine::record::{BackfillKey, BackfillRecord, Reason};
-use crate::domain::machine::{Answer, Command, Refusal, Task};
+use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::schedule::Plan;
 use crate::domain::time::Timestamp;
 use crate::dto::{BackfillRequest, BackfillTicksView, BackfillView, BackfillsView, Rfc3339};
@@ -82,9 +82,8 @@ impl BackfillRange {
         BackfillKey { task: task.key, from: self.from, to: self.to }
     }
 
-    /// All ticks of the range that no calendar excludes. A range that was begun may have none any
-    /// more.
-    fn ticks(&self, view: &StateView, task: &Task, begun: bool) -> Result<Vec<Timestamp>, OpError> {
+    /// The plan of the task, if it can have ticks in the range.
+    fn plan(&self, view: &StateView, task: &Task) -> Result<Plan, OpError> {
         let Self { from, to, .. } = *self;
         let Some(spec) = task.spec().filter(|_| task.live.deleted.is_none()) else {
             return Err(Refusal::TaskDeleted.into());
@@ -111,35 +110,74 @@ impl BackfillRange {
         if plan.manual() {
             return Err(self.problem("from", "a task with a manual schedule has no ticks"));
         }
-        let ticks = self.open_ticks(&plan)?;
-        if ticks.is_empty() && !begun {
-            let first = plan.next_open(BackfillRecord::before(from));
+        Ok(plan)
+    }
+
+    /// All ticks of a range that was not begun.
+    fn all(&self, plan: &Plan) -> Result<Vec<Timestamp>, OpError> {
+        let ticks = self.rest(plan, BackfillRecord::before(self.from))?;
+        if ticks.is_empty() {
+            let first = plan.next_open(BackfillRecord::before(self.from));
             let first = first.map(|first| format!(": the first after from is {first}"));
-            let rule =
-                format!("the task has no tick from {from} to {to}{}", first.unwrap_or_default());
+            let (from, to, first) = (self.from, self.to, first.unwrap_or_default());
+            let rule = format!("the task has no tick from {from} to {to}{first}");
             return Err(self.problem("from", rule));
         }
         Ok(ticks)
     }
 
-    fn open_ticks(&self, plan: &Plan) -> Result<Vec<Timestamp>, OpError> {
-        let mut ticks = Vec::new();
-        let mut at = BackfillRecord::before(self.from);
+    /// All ticks of the range after an instant.
+    fn rest(&self, plan: &Plan, after: Timestamp) -> Result<Vec<Timestamp>, OpError> {
+        let ticks = self.first_ticks(plan, after, RANGE_TICKS_MAX + 1);
+        let ticks = ticks.filter(|ticks| ticks.len() <= RANGE_TICKS_MAX);
+        let rule = format!("the range must have at most {RANGE_TICKS_MAX} ticks: divide it");
+        ticks.ok_or_else(|| self.problem("to", rule))
+    }
+
+    /// The first ticks of the range after an instant that no calendar excludes, at most so many. None:
+    /// it takes too long to find them.
+    fn first_ticks(&self, plan: &Plan, after: Timestamp, most: usize) -> Option<Vec<Timestamp>> {
+        let (mut ticks, mut at) = (Vec::new(), after);
         for _ in 0..LOOKS_MAX {
-            let Some(tick) = plan.next_after(at).filter(|tick| *tick < self.to) else {
-                return Ok(ticks);
-            };
+            let next = plan.next_after(at).filter(|tick| *tick < self.to);
+            let Some(tick) = next.filter(|_| ticks.len() < most) else { return Some(ticks) };
             at = tick;
             if plan.excluded(tick).is_some() {
                 at = plan.stretch(tick, self.to).last;
-            } else if ticks.len() == RANGE_TICKS_MAX {
-                break;
             } else {
                 ticks.push(tick);
             }
         }
-        let rule = format!("the range must have at most {RANGE_TICKS_MAX} ticks: divide it");
-        Err(self.problem("to", rule))
+        None
+    }
+
+    /// The ticks of the next step, and how many follow them. What follows is counted once for each
+    /// definition of the task and its calendars: a further step looks at its own ticks only.
+    fn next(
+        &self,
+        view: &StateView,
+        task: &Task,
+        known: Option<&BackfillRecord>,
+    ) -> Result<(Vec<Timestamp>, u64), OpError> {
+        let plan = self.plan(view, task)?;
+        let calendars = view.state.calendars_of(task);
+        let counted = |known: &&BackfillRecord| {
+            Some(known.definition) == task.live.definition && known.calendars == calendars
+        };
+        if let Some(known) = known.filter(counted)
+            && let Some(mut ticks) = self.first_ticks(&plan, known.cursor, BACKFILL_TICKS_MAX + 1)
+        {
+            // Another release may compute other ticks: whether some follow is looked at.
+            let more = ticks.split_off(ticks.len().min(BACKFILL_TICKS_MAX)).len() as u64;
+            let left = known.remaining.saturating_sub(ticks.len() as u64);
+            return Ok((ticks, if more == 0 { 0 } else { left.max(more) }));
+        }
+        let mut ticks = match known {
+            Some(known) => self.rest(&plan, known.cursor)?,
+            None => self.all(&plan)?,
+        };
+        let remaining = ticks.split_off(ticks.len().min(BACKFILL_TICKS_MAX)).len() as u64;
+        Ok((ticks, remaining))
     }
 }
 
@@ -151,11 +189,12 @@ enum StepDecision {
     Nothing(Option<&'static str>),
 }
 
-/// Creates executions for the next ticks of a range.
+/// Creates executions for the next ticks of a range. A request that creates none writes nothing to the
+/// log, so that its key stays free, and is decided anew when it is repeated.
 ///
 /// # Errors
-/// `task_not_found`, `task_deleted`, `task_cancelled`, `inactive`, `limit_reached`, `too_large`;
-/// `invalid_value` for a range that is not past, has no ticks or too many.
+/// `task_not_found`, `task_deleted`, `task_cancelled`, `inactive`, `limit_reached`, `too_large`,
+/// `ahead_of_time`; `invalid_value` for a range that is not past, has no ticks or too many.
 pub(crate) async fn step(
     caller: &Caller,
     name: &str,
@@ -163,39 +202,64 @@ pub(crate) async fn step(
 ) -> Result<OpAnswer<BackfillView>, OpError> {
     for _ in 0..TRIES {
         let view = caller.view().await?;
-        if let Some(first) = caller.first(&view)? {
-            return made(caller, name, step, &first);
+        if let Some(first) = caller.first_response(&view)? {
+            return answered(caller, name, step, first);
         }
-        let task = view.task(name)?;
-        let body = match decide(&view, task, step)? {
+        let (decided, of, wanted) = (view.clone(), name.to_owned(), step.clone());
+        let decide = move || decide(&decided, decided.task(&of)?, &wanted);
+        let body = match caller.context.scans.run(decide).await?? {
             StepDecision::Propose(body) => body,
             StepDecision::Nothing(waits_for) => {
+                let task = view.task(name)?;
                 let body = shown(&view, task, &step.range, Vec::new(), waits_for);
                 return Ok(OpAnswer::of(view, body));
             }
         };
-        let begins = view.state.backfill_of(task, &step.range.key(task)).is_none();
-        let waits_for = match caller.try_submit(&Command::Backfill(body)).await? {
-            Ok(answer) => {
-                let (from, to) = (step.range.from, step.range.to);
-                let line = format!("a backfill of task {name} from {from} to {to} was begun");
-                changes::log(begins.then_some(line));
-                return made(caller, name, step, &answer);
-            }
+        let begins = view.state.backfill_of(view.task(name)?, &step.range.key(view.task(name)?));
+        let begins = begins.is_none();
+        let response = caller.try_submit(&Command::Backfill(body)).await?;
+        if response.as_ref().is_err_and(Refusal::outdated) {
             // The range or the task has changed: try again.
-            Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. }) => continue,
-            Err(Refusal::NoRoom) => "parallel",
-            Err(Refusal::Overlap) => "overlap",
-            Err(Refusal::QueueFull) => "queue_full",
-            Err(Refusal::MaxLive) => "max_live",
-            Err(Refusal::Full) => return Err(full()),
-            Err(refusal) => return Err(refusal.into()),
-        };
-        let view = caller.context.here()?;
-        let body = shown(&view, view.task(name)?, &step.range, Vec::new(), Some(waits_for));
-        return Ok(OpAnswer::of(view, body));
+            continue;
+        }
+        let (from, to) = (step.range.from, step.range.to);
+        let line = || format!("a backfill of task {name} from {from} to {to} was begun");
+        changes::log((begins && response.is_ok()).then(line));
+        return answered(caller, name, step, response);
     }
     Err(OpError::new(ErrorCode::NotAccepted, "the task changes too fast; nothing was changed"))
+}
+
+/// The range after a command, or why the next tick waits.
+fn answered(
+    caller: &Caller,
+    name: &str,
+    step: &BackfillStep,
+    response: Response,
+) -> Result<OpAnswer<BackfillView>, OpError> {
+    let (executions, waits_for) = match response {
+        Ok(Answer::Backfilled { executions, .. }) => (executions, None),
+        Ok(_) => return Err(OpError::internal("a backfill made no executions")),
+        Err(Refusal::Full) => return Err(full()),
+        Err(refusal) => match word(&refusal) {
+            Some(waits_for) => (Vec::new(), Some(waits_for)),
+            None => return Err(refusal.into()),
+        },
+    };
+    let view = caller.context.here()?;
+    let body = shown(&view, view.task(name)?, &step.range, executions, waits_for);
+    Ok(OpAnswer::of(view, body))
+}
+
+/// What the next tick waits for; none: the refusal says more than that it has to wait.
+const fn word(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NoRoom => Some("parallel"),
+        Refusal::Overlap => Some("overlap"),
+        Refusal::QueueFull => Some("queue_full"),
+        Refusal::MaxLive => Some("max_live"),
+        _ => None,
+    }
 }
 
 fn full() -> OpError {
@@ -219,16 +283,20 @@ fn decide(view: &StateView, task: &Task, step: &BackfillStep) -> Result<StepDeci
         let why = held.map_or("parallel", |(why, _)| why);
         return Ok(StepDecision::Nothing(Some(why)));
     }
-    let all = range.ticks(view, task, known.is_some())?;
+    let (ticks, remaining) = range.next(view, task, known)?;
     match held {
         Some((why, _)) if live > 0 => return Ok(StepDecision::Nothing(Some(why))),
         Some((_, problem)) => return Err(problem),
         None => {}
     }
+    // The log decides. What it would refuse as this node sees the task is not proposed.
+    if let Some(refusal) = task.admits_backfill().err().filter(|_| !ticks.is_empty()) {
+        return word(&refusal).map_or_else(
+            || Err(refusal.into()),
+            |waits_for| Ok(StepDecision::Nothing(Some(waits_for))),
+        );
+    }
     let after = known.map_or(BackfillRecord::before(range.from), |known| known.cursor);
-    let mut ticks: Vec<Timestamp> = all.into_iter().filter(|tick| *tick > after).collect();
-    let next = ticks.len().min(BACKFILL_TICKS_MAX);
-    let remaining = ticks.split_off(next).len() as u64;
     let parameters = step.parameters.as_ref().map(|over| merged(task, over)).transpose()?;
     Ok(StepDecision::Propose(Box::new(Backfill {
         task: task.key,
@@ -267,21 +335,6 @@ fn held(view: &StateView, task: &Task) -> Option<(&'static str, OpError)> {
         None => return None,
     };
     Some((reason.map_or("stopped", words::reason), problem))
-}
-
-/// The range after a command that created executions.
-fn made(
-    caller: &Caller,
-    name: &str,
-    step: &BackfillStep,
-    answer: &Answer,
-) -> Result<OpAnswer<BackfillView>, OpError> {
-    let Answer::Backfilled { executions, .. } = answer else {
-        return Err(OpError::internal("a backfill made no executions"));
-    };
-    let view = caller.context.here()?;
-    let body = shown(&view, view.task(name)?, &step.range, executions.clone(), None);
-    Ok(OpAnswer::of(view, body))
 }
 
 fn shown(
@@ -352,7 +405,7 @@ pub(crate) fn ticks(
     task: &Task,
     range: &BackfillRange,
 ) -> Result<BackfillTicksView, OpError> {
-    let ticks = range.ticks(view, task, false)?;
+    let ticks = range.all(&range.plan(view, task)?)?;
     let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else {
         return Err(OpError::internal("a range without ticks"));
     };

@@ -241,7 +241,7 @@ fn create(
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let mut created = Vec::new();
     for tick in body.ticks.iter().take(room) {
-        if let Err(refusal) = admit(task) {
+        if let Err(refusal) = task.admits_backfill() {
             if created.is_empty() {
                 return Err(refusal);
             }
@@ -263,11 +263,16 @@ fn create(
     Ok(created)
 }
 
-/// Admits an execution beside those that have not ended. A backfill takes the place of none.
-fn admit(task: &mut TaskEditor<'_>) -> Result<(), Refusal> {
-    if task.rules.mode == ExecutionMode::Replace && task.progress.live > 0 {
-        return Err(Refusal::Overlap);
+impl Task {
+    /// Whether one more execution of a backfill comes in beside those that have not ended. A backfill
+    /// takes the place of none.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn admits_backfill(&self) -> Result<(), Refusal> {
+        if self.rules.mode == ExecutionMode::Replace && self.progress.live > 0 {
+            return Err(Refusal::Overlap);
+        }
+        guards::overlap(self).map_err(|reason| overlap::refusal(reason, Carrier::Node))
     }
-    let admitted = overlap::admit(task, Carrier::Node);
-    admitted.map_err(|reason| overlap::refusal(reason, Carrier::Node))
 }

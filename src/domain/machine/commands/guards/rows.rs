@@ -155,7 +155,7 @@ pub fn unaccepted(execution: &Execution) -> Result<(), Refusal> {
 
 /// Overlap. A new execution of a task comes in beside those that have not ended as the execution mode
 /// says, and up to its bound.
-pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
+pub fn overlap(task: &Task) -> Result<(), Reason> {
     let live = task.progress.live;
     if live >= task.rules.max_live {
         return Err(Reason::MaxLive);

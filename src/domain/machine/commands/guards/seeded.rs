@@ -89,7 +89,7 @@ pub fn overdue(task: &TaskEditor<'_>, stamp: Timestamp) -> Option<Timestamp> {
     rows::overdue(task, stamp).filter(|_| !bug!("overdue-forgotten"))
 }
 
-pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
+pub fn overlap(task: &Task) -> Result<(), Reason> {
     if bug!("overlap-ignored") { Ok(()) } else { rows::overlap(task) }
 }
 
