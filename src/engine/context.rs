@@ -17,7 +17,6 @@ use crate::consensus::{Consensus, DigestPoll, Proposal, ProposalAnswers, Proposa
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence};
-use crate::domain::machine::record::{Execution, Trigger};
 use crate::domain::machine::{Refusal, State, Task, envelope};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Exec;
@@ -26,12 +25,13 @@ use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
 use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
+use super::left::GrantsLeft;
 use super::limits::{LEFT_AGAIN, PROPOSAL_LIMIT, TOGETHER};
 use super::moved::MembersChange;
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
 use super::timer::Alarm;
-use super::view::{EngineView, runs_in};
+use super::view::EngineView;
 
 /// The shortest lead: the runtime's timers are this coarse.
 const LEAD_MIN_US: u64 = 5_000;
@@ -409,22 +409,15 @@ impl EngineContext {
     pub async fn drained(&self, deadline: Instant) -> bool {
         let mut running = self.running.subscribe();
         let over = async {
-            while self.is_granted_some() || self.running() > 0 {
+            let mut left = GrantsLeft::default();
+            while self.running() > 0 || left.any(&self.consensus.replica().frozen(), self.session())
+            {
                 let none_runs = running.wait_for(|running| *running == 0);
                 drop(tokio::time::timeout(LEFT_AGAIN, none_runs).await);
                 tokio::time::sleep(LEFT_AGAIN).await;
             }
         };
         tokio::time::timeout_at(deadline, over).await.is_ok()
-    }
-
-    /// Whether the applied state has an attempt of this session, begun or not.
-    fn is_granted_some(&self) -> bool {
-        let session = self.session();
-        let state = self.consensus.replica().read();
-        let granted =
-            |found: &Execution| runs_in(found, session) && found.trigger != Trigger::Claim;
-        state.busy_tasks().any(|task| task.live_executions().any(granted))
     }
 }
 

@@ -39,6 +39,7 @@ mod execution_actor;
 mod executor_control;
 mod functions;
 mod judge;
+mod left;
 mod limits;
 mod line_turns;
 mod liveness;

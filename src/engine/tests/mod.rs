@@ -2,6 +2,7 @@
 
 mod assigning;
 mod executors;
+mod leaving;
 mod moving;
 mod script;
 mod world;
