@@ -34,9 +34,13 @@ pub(super) async fn propose(context: Arc<EngineContext>) {
         let own = context.settings.strategy.clone();
         let computed = life::blocking(move || compute(&state, &members, own.as_ref())).await;
         match computed {
-            Ok(commands) => {
-                watch.note_computed(commands.is_empty());
-                context.propose_all(&commands).await;
+            Ok(Computed { commands, moving }) => {
+                let mut done = true;
+                // Each is an entry of its own, and the next one waits for it: choices take much room.
+                for command in &commands {
+                    done = done && context.accepted(command).await;
+                }
+                watch.note_computed(done, moving);
             }
             // What panicked is asked again when something changes.
             Err(error) => warn!(%error, "the assignment strategy of this program failed"),
@@ -44,7 +48,14 @@ pub(super) async fn propose(context: Arc<EngineContext>) {
     }
 }
 
-fn compute(state: &State, members: &Members, own: Option<&OwnStrategy>) -> Vec<Command> {
+/// What is to be proposed.
+struct Computed {
+    commands: Vec<Command>,
+    /// Whether it moves tasks whose nodes could keep them.
+    moving: bool,
+}
+
+fn compute(state: &State, members: &Members, own: Option<&OwnStrategy>) -> Computed {
     let mut assigns: Vec<Assign> = proposed::parts(state, members).into_iter().collect();
     if let Some(Assign::Parts(parts)) = assigns.first() {
         info!(parts = parts.len(), "proposing other parts of the names for the strategy range");
@@ -55,7 +66,8 @@ fn compute(state: &State, members: &Members, own: Option<&OwnStrategy>) -> Vec<C
             Err(error) => warn!(%error, "the choices of this program's strategy are not taken"),
         }
     }
-    assigns.into_iter().map(Command::Assign).collect()
+    let moving = proposed::is_moving(&assigns, members);
+    Computed { commands: assigns.into_iter().map(Command::Assign).collect(), moving }
 }
 
 /// What choices depend on, but for definitions.
@@ -73,26 +85,40 @@ impl Basis {
 }
 
 /// When the leader computes choices: once the nodes are the same at two looks, so that a node that
-/// restarts moves nothing twice, and then if nodes or tasks are not those of the last time.
+/// restarts moves nothing twice, and then if nodes or tasks are not those of the last time. A strategy
+/// that moves tasks although the nodes are the same may answer otherwise each time: the pauses grow.
 #[derive(Debug, Default)]
 pub(super) struct AssignmentWatch {
     seen: Option<Members>,
     computed: Option<Basis>,
+    /// Since then.
     looks: u32,
+    /// So many looks lie between two computations for the same nodes.
+    pause: u32,
 }
 
 impl AssignmentWatch {
     /// Whether choices are to be computed from this state.
-    pub fn is_due(&mut self, state: &State, members: &Members) -> bool {
-        let members = members.clone().by(AssignmentTable::default());
+    pub fn is_due(&mut self, state: &State, members_now: &Members) -> bool {
+        let members = members_now.clone().by(AssignmentTable::default());
         let seen = self.seen.replace(members.clone());
         if !seen.is_some_and(|seen| seen.give_as(&members)) {
             return false;
         }
+        if !proposed::is_needed(state, members_now) {
+            return false;
+        }
         let basis = Basis { members, names: state.names() };
-        self.looks += 1;
-        let known = self.computed.as_ref().is_some_and(|computed| computed.is(&basis));
-        if known && self.looks < ASSIGN_LOOKS {
+        self.looks = self.looks.saturating_add(1);
+        let wait = match &self.computed {
+            Some(computed) if computed.is(&basis) => ASSIGN_LOOKS,
+            Some(computed) if computed.members.give_as(&basis.members) => self.pause,
+            Some(_) | None => {
+                self.pause = 0;
+                0
+            }
+        };
+        if self.looks < wait {
             return false;
         }
         self.looks = 0;
@@ -100,11 +126,11 @@ impl AssignmentWatch {
         true
     }
 
-    /// What was proposed may be lost: the next look computes again, until nothing is left to
-    /// propose.
-    pub fn note_computed(&mut self, nothing: bool) {
-        if !nothing {
+    /// Notes what came of a computation. If not all of it was accepted, the next look computes again.
+    pub fn note_computed(&mut self, done: bool, moving: bool) {
+        if !done {
             self.computed = None;
         }
+        self.pause = if moving { (self.pause * 2).clamp(2, ASSIGN_LOOKS) } else { 0 };
     }
 }

@@ -339,6 +339,15 @@ impl EngineContext {
         self.consensus.propose_liveness(proposal(commands)).await;
     }
 
+    /// Proposes a command in an entry of its own, and waits for its answer; false: it was refused, or
+    /// there is no answer in time.
+    pub async fn accepted(&self, command: &Command) -> bool {
+        let mut bytes = Vec::new();
+        envelope::pack(&mut bytes, command, "", None);
+        let outcome = self.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
+        outcome.is_ok_and(|answered| answered.responses.iter().all(Result::is_ok))
+    }
+
     /// Decides about attempts, by the state as it is applied here.
     pub fn decide(&self, event: DispatchEvent) -> Vec<DispatchDo> {
         if !self.dispatch.lock().concerns(&event) {

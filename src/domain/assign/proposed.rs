@@ -10,8 +10,35 @@ use crate::domain::machine::command::Assign;
 use crate::domain::machine::record::NodeRecord;
 use crate::domain::task::{Strategy, TaskSpec};
 
-/// Most choices in one command.
+/// Most choices in one command: of the longest names they take less than 256 KiB.
 const TOGETHER: usize = 1_000;
+
+/// Whether a task may follow a strategy: the cluster's, or one that a task names. It costs nothing.
+#[must_use]
+pub fn is_followed(state: &State, members: &Members, strategy: Strategy) -> bool {
+    members.strategy == strategy || state.names_strategy(strategy)
+}
+
+/// Whether there may be something to propose.
+#[must_use]
+pub fn is_needed(state: &State, members: &Members) -> bool {
+    is_followed(state, members, Strategy::Range)
+        || is_followed(state, members, Strategy::Custom)
+        || members.table().chosen().next().is_some()
+}
+
+/// Whether a proposal gives a task to another node although that of its choice may own tasks.
+#[must_use]
+pub fn is_moving(assigns: &[Assign], members: &Members) -> bool {
+    let may = |node: NodeId| members.eligible().any(|one| one.id == node);
+    let former = |name: &str| members.table().choice(name).filter(|node| may(*node));
+    assigns.iter().any(|assign| match assign {
+        Assign::Parts(_) => false,
+        Assign::Choices(choices) => choices.iter().any(|(name, node)| {
+            node.is_some() && former(name).is_some_and(|former| Some(former) != *node)
+        }),
+    })
+}
 
 /// The definitions of the tasks that follow a strategy, by name, each with its owner.
 fn following<'a>(
@@ -29,6 +56,9 @@ fn following<'a>(
 /// Other parts for `range`; none: those of the state fit.
 #[must_use]
 pub fn parts(state: &State, members: &Members) -> Option<Assign> {
+    if !is_followed(state, members, Strategy::Range) {
+        return None;
+    }
     let names: Vec<&str> = state
         .by_name("")
         .filter(|task| task.live.deleted.is_none())
@@ -86,6 +116,9 @@ pub fn choices(
     members: &Members,
     strategy: &dyn AssignmentStrategy,
 ) -> Result<Vec<Assign>, StrategyFault> {
+    if !is_followed(state, members, Strategy::Custom) && members.table().chosen().next().is_none() {
+        return Ok(Vec::new());
+    }
     let nodes: Vec<&NodeRecord> = members.eligible().map(|node| &**node).collect();
     let specs: Vec<(&TaskSpec, Option<NodeId>)> =
         following(state, members, Strategy::Custom).collect();

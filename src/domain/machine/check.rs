@@ -16,6 +16,7 @@ use super::task::record::{
     DayCounts, Execution, Liveness, NodeRecord, Statistics, Status, Streaks, TaskStatistics,
     Totals, Trigger, Verdict,
 };
+use super::task::strategy_users::StrategyUsers;
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
 use crate::domain::executor::ExecutorStatus;
@@ -251,6 +252,7 @@ impl State {
         hold!(live.eq(busy), "tasks with live executions are not marked, or others are");
         let mut marks = DeletedMarks::default();
         let mut users = CalendarUsers::default();
+        let mut strategies = StrategyUsers::default();
         let mut lines = Lines::new(self.cluster.scheduler, self.cluster.stamp);
         let mut delayed = DelayedExecutions::default();
         let mut in_flight = InFlight::default();
@@ -259,6 +261,7 @@ impl State {
         for task in self.tasks() {
             marks.add(task.key, &task.live);
             users.add(task.spec());
+            strategies.add(task.spec());
             lines.add(task);
             delayed.add(task);
             in_flight.add(task);
@@ -266,6 +269,7 @@ impl State {
         }
         hold!(marks == self.marks, "deleted marks are miscounted");
         hold!(users == self.calendar_users, "users of calendars are miscounted");
+        hold!(strategies == self.strategy_users, "users of strategies are miscounted");
         hold!(lines == self.lines, "lines hold what does not wait or run, or lack what does");
         hold!(delayed == self.delayed, "what waits for a further attempt is not listed as such");
         self.registers.executors.values().for_each(|executor| declared.add(&executor.info));

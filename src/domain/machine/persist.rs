@@ -317,6 +317,7 @@ impl Loader {
             let task = Task::of_records(key, live, progress, statistics, definitions, history);
             state.marks.add(key, &task.live);
             state.calendar_users.add(task.spec());
+            state.strategy_users.add(task.spec());
             if guards::in_lines(&task) {
                 state.lines.add(&task);
             }

@@ -26,6 +26,7 @@ use super::task::lines::{Lines, TaskLines};
 use super::task::record::{
     Cluster, ClusterStatistics, Execution, KeyRecord, MemberRecord, NodeRecord,
 };
+use super::task::strategy_users::StrategyUsers;
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::executor::ExecutorRecord;
@@ -89,6 +90,8 @@ pub struct State {
     pub(super) marks: DeletedMarks,
     /// How many tasks leave each calendar out; derived.
     pub(super) calendar_users: CalendarUsers,
+    /// How many tasks name each strategy of assignment; derived.
+    pub(super) strategy_users: StrategyUsers,
     /// What limits how many executions run at once; derived.
     pub(super) lines: Lines,
     /// Executions that wait for a further attempt; derived.
@@ -128,6 +131,7 @@ impl Default for State {
             executions: Index::default(),
             marks: DeletedMarks::default(),
             calendar_users: CalendarUsers::default(),
+            strategy_users: StrategyUsers::default(),
             lines: Lines::default(),
             delayed: DelayedExecutions::default(),
             in_flight: InFlight::default(),
@@ -244,6 +248,12 @@ impl State {
         &self.statistics
     }
 
+    /// Whether a task, marked deleted or not, names this strategy of assignment.
+    #[must_use]
+    pub fn names_strategy(&self, strategy: Strategy) -> bool {
+        self.strategy_users.any(strategy)
+    }
+
     /// Tasks with live executions.
     pub fn busy_tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.busy()
@@ -284,6 +294,7 @@ impl State {
             executions: self.executions.clone(),
             marks: self.marks.clone(),
             calendar_users: self.calendar_users.clone(),
+            strategy_users: self.strategy_users.clone(),
             lines: self.lines.clone(),
             delayed: self.delayed.clone(),
             in_flight: self.in_flight.clone(),
@@ -351,6 +362,7 @@ impl State {
             executions: &mut self.executions,
             marks: &mut self.marks,
             calendar_users: &mut self.calendar_users,
+            strategy_users: &mut self.strategy_users,
             lines: &mut self.lines,
             delayed: &mut self.delayed,
             statistics: &mut self.statistics,
@@ -431,6 +443,7 @@ impl State {
         self.drop_backfills(key);
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
+        self.strategy_users.remove(task.spec());
         self.lines.remove(&task);
         self.delayed.remove(&task);
         self.in_flight.remove(&task);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::world::EngineWorld;
 use crate::domain::assign::Members;
 use crate::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
-use crate::domain::assign::proposed::{StrategyFault, choices, parts};
+use crate::domain::assign::proposed::{StrategyFault, choices, is_moving, parts};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Assign, Command};
+use crate::domain::machine::envelope;
 use crate::engine::assigner::AssignmentWatch;
 use crate::stories::StoryWorld;
 
@@ -198,8 +199,31 @@ fn an_answer_that_cannot_be_followed_changes_nothing() {
 }
 
 #[test]
-fn choices_are_computed_when_the_nodes_are_steady_and_something_changed() {
+fn nothing_is_computed_while_no_task_follows_such_a_strategy() {
     let mut world = world(&["add a every 600s"]);
+    let mut watch = AssignmentWatch::default();
+    let mut due = |world: &EngineWorld| watch.is_due(&world.state, &Members::of(&world.state));
+    assert!((0..40).all(|_| !due(&world)));
+    world.line("add b every 600s");
+    assert!(!due(&world), "it follows none either");
+    world.line("add c every 600s strategy=range");
+    assert!(due(&world));
+    world.line("update c every 600s");
+    world.line("strategy custom");
+    assert!(!due(&world), "the strategy of the cluster is new");
+    assert!(due(&world));
+    // What was chosen is taken back when no task follows it any more.
+    assert_eq!(choose(&mut world), 3);
+    world.line("strategy consistent");
+    assert!(!due(&world));
+    assert!(due(&world));
+    assert_eq!(choose(&mut world), 3);
+    assert!((0..40).all(|_| !due(&world)));
+}
+
+#[test]
+fn choices_are_computed_when_the_nodes_are_steady_and_something_changed() {
+    let mut world = world(&["strategy range", "add a every 600s"]);
     let mut watch = AssignmentWatch::default();
     let mut due = |world: &EngineWorld| watch.is_due(&world.state, &Members::of(&world.state));
     assert!(!due(&world), "the first look only sees");
@@ -220,14 +244,86 @@ fn choices_are_computed_when_the_nodes_are_steady_and_something_changed() {
 }
 
 #[test]
-fn what_was_proposed_is_computed_again_until_nothing_is_left() {
-    let world = world(&["add a every 600s"]);
+fn what_was_not_accepted_is_computed_again() {
+    let world = world(&["strategy range", "add a every 600s"]);
     let members = Members::of(&world.state);
     let mut watch = AssignmentWatch::default();
     assert!(!watch.is_due(&world.state, &members));
     assert!(watch.is_due(&world.state, &members));
-    watch.note_computed(false);
+    watch.note_computed(false, false);
     assert!(watch.is_due(&world.state, &members), "the proposal may be lost");
-    watch.note_computed(true);
+    watch.note_computed(true, false);
     assert!(!watch.is_due(&world.state, &members));
+}
+
+/// How often a strategy is asked at so many looks, at each of which there is another task.
+fn asked(
+    world: &mut EngineWorld,
+    watch: &mut AssignmentWatch,
+    looks: usize,
+    moving: bool,
+) -> usize {
+    let mut asked = 0;
+    for look in 0..looks {
+        world.line(&format!("add {}{look:03} every 600s", if moving { "m" } else { "s" }));
+        if watch.is_due(&world.state, &Members::of(&world.state)) {
+            asked += 1;
+            watch.note_computed(true, moving);
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_strategy_that_answers_otherwise_each_time_is_asked_with_growing_pauses() {
+    let mut world = world(&["strategy custom"]);
+    let mut watch = AssignmentWatch::default();
+    assert_eq!(
+        asked(&mut world, &mut watch, 101, false),
+        100,
+        "a steady one whenever a task comes"
+    );
+    // After 2, 4, 8, 16 looks, and then after 30 each.
+    assert_eq!(asked(&mut world, &mut watch, 100, true), 7);
+    // Other nodes do not wait for that.
+    world.line("down n2");
+    let mut due = || watch.is_due(&world.state, &Members::of(&world.state));
+    assert_eq!((due(), due()), (false, true));
+}
+
+#[test]
+fn only_what_a_node_could_have_kept_counts_as_moved() {
+    let mut world = world(&["strategy custom", "add a every 600s", "add b every 600s"]);
+    let answer = |world: &EngineWorld, answer: [usize; 2]| {
+        let members = Members::of(&world.state);
+        let assigns = choices(&world.state, &members, &Fixed(answer.map(Some).to_vec()));
+        let assigns = assigns.expect("choices");
+        (is_moving(&assigns, &members), assigns)
+    };
+    let (moving, assigns) = answer(&world, [0, 1]);
+    assert!(!moving, "they had no choice");
+    for assign in assigns {
+        world.apply(&Command::Assign(assign)).expect("it is taken");
+    }
+    assert!(!answer(&world, [0, 1]).0);
+    assert!(answer(&world, [1, 1]).0);
+    world.line("down n2");
+    assert!(!answer(&world, [0, 1]).0, "the node of b is away");
+}
+
+#[test]
+fn a_command_has_no_more_choices_than_an_entry_takes() {
+    let mut world = world(&["strategy custom"]);
+    let long = "x".repeat(196);
+    for number in 0..1_100 {
+        world.line(&format!("add {long}{number:04} every 600s"));
+    }
+    let members = Members::of(&world.state);
+    let assigns = choices(&world.state, &members, &Fixed(vec![Some(0); 1_100])).expect("choices");
+    assert_eq!(assigns.len(), 2);
+    for assign in assigns {
+        let mut bytes = Vec::new();
+        envelope::pack(&mut bytes, &Command::Assign(assign), "", None);
+        assert!(bytes.len() < 256 << 10, "{}", bytes.len());
+    }
 }

@@ -35,6 +35,8 @@ impl TaskEditor<'_> {
         let key = self.task.key;
         self.calendar_users.remove(self.task.spec());
         self.calendar_users.add(Some(&definition.spec));
+        self.strategy_users.remove(self.task.spec());
+        self.strategy_users.add(Some(&definition.spec));
         self.relined(|task| {
             task.live_mut().definition = Some(revision);
             task.digest.add(digest::hash(&keys::definition(key, revision), &definition));
@@ -69,6 +71,7 @@ impl TaskEditor<'_> {
     /// Leaves a deleted mark its name, its numbers and its cursor.
     pub(in crate::domain::machine) fn forget(&mut self) {
         self.calendar_users.remove(self.task.spec());
+        self.strategy_users.remove(self.task.spec());
         self.relined(|task| {
             let live = task.live_mut();
             live.definition = None;

@@ -15,6 +15,7 @@ use super::record::{
     Verdict,
 };
 use super::statistics::RunTimes;
+use super::strategy_users::StrategyUsers;
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
@@ -56,6 +57,7 @@ pub struct TaskEditor<'a> {
     pub executions: &'a mut Index,
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
+    pub strategy_users: &'a mut StrategyUsers,
     pub lines: &'a mut Lines,
     pub delayed: &'a mut DelayedExecutions,
     pub statistics: &'a mut Arc<ClusterStatistics>,

@@ -25,6 +25,7 @@ pub mod ready;
 pub mod record;
 pub mod retention;
 pub mod statistics;
+pub mod strategy_users;
 pub mod tombstones;
 pub mod totals;
 pub mod turns;
