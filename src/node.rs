@@ -106,7 +106,7 @@ impl Node {
                 min_interval: config.schedule.min_interval,
                 dispatch_ttl: config.limits.dispatch_ttl,
                 functions_allowed: plan.functions_allowed,
-                custom_strategy: plan.strategy.is_some(),
+                strategy: plan.strategy.clone(),
                 loopback: config.http.listen.ip().is_loopback(),
                 task_series: config.metrics.tasks,
                 bench: plan.bench.clone(),

@@ -18,8 +18,9 @@ use crate::ops::what_if::{Newcomer, Supposed, WhatIf};
 pub(super) async fn what_if(read: ReadRequest) -> HandlerResult {
     let (supposed, page) = (supposed(&read.params)?, page(&read.params)?);
     let view = read.view().await?;
+    let own = read.context.settings.strategy.clone();
     let scan = move || {
-        let what_if = WhatIf::of(view.clone(), &supposed)?;
+        let what_if = WhatIf::of(view.clone(), &supposed, own.as_ref())?;
         Ok(ok(&view, what_if.answer(&page)))
     };
     read.context.scans.run(scan).await?

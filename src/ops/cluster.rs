@@ -140,7 +140,7 @@ pub(crate) async fn set_strategy(
     caller: &Caller,
     strategy: Strategy,
 ) -> Result<OpAnswer<StrategyView>, OpError> {
-    if strategy == Strategy::Custom && !caller.context.settings.custom_strategy {
+    if strategy == Strategy::Custom && caller.context.settings.strategy.is_none() {
         return Err(spec::no_strategy().into());
     }
     caller.submit(&Command::SetStrategy(StrategyChange { strategy })).await?;

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Secret;
 use crate::consensus::{Consensus, ProposalAnswers};
 use crate::domain::assign::Members;
+use crate::domain::assign::custom::OwnStrategy;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::envelope::{self, IdempotencyKey};
@@ -72,8 +73,8 @@ pub struct ApiSettings {
     pub dispatch_ttl: Millis,
     /// Whether this node carries out functions of an embedding program.
     pub functions_allowed: bool,
-    /// Whether the embedding program has a strategy of its own.
-    pub custom_strategy: bool,
+    /// The strategy of the embedding program.
+    pub strategy: Option<OwnStrategy>,
     /// Whether only this machine reaches the API.
     pub loopback: bool,
     /// Tasks that have metrics of their own.
@@ -217,7 +218,7 @@ impl StateView {
             now: self.now,
             min_interval: settings.min_interval,
             functions_allowed: settings.functions_allowed || functions,
-            custom_strategy: settings.custom_strategy,
+            custom_strategy: settings.strategy.is_some(),
             current: None,
             settled: self.state.cluster().floor,
             calendars: Some(&self.state),

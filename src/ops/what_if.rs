@@ -9,13 +9,14 @@ use super::context::StateView;
 use super::lists::PageRequest;
 use super::nodes::find;
 use super::views::node_name;
+use crate::domain::assign::custom::OwnStrategy;
 use crate::domain::assign::moves::{Moves, OwnerMove};
 use crate::domain::assign::{Members, proposed};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
-use crate::domain::machine::Task;
 use crate::domain::machine::command::Assign;
 use crate::domain::machine::record::{Intent, Liveness, NodeInfo, NodeRecord};
+use crate::domain::machine::{State, Task};
 use crate::domain::spec::strategy_word;
 use crate::domain::task::Strategy;
 use crate::dto::{MovedTaskView, MovesView, ShareView, WhatIfView};
@@ -58,11 +59,16 @@ pub(crate) struct WhatIf {
 }
 
 impl WhatIf {
-    /// Applies what is supposed to the nodes of a state.
+    /// Applies what is supposed to the nodes of a state. `own` is the strategy of this program.
     ///
     /// # Errors
-    /// `invalid_parameter`: no such node; `all_weights_0`.
-    pub fn of(view: StateView, supposed: &Supposed) -> Result<Self, OpError> {
+    /// `invalid_parameter`: no such node; `all_weights_0`; `not_supported`: tasks follow the strategy of
+    /// an embedding program, and this one has none.
+    pub fn of(
+        view: StateView,
+        supposed: &Supposed,
+        own: Option<&OwnStrategy>,
+    ) -> Result<Self, OpError> {
         let mut nodes: SupposedNodes =
             view.state.nodes().map(|node| (node.id, Arc::clone(node))).collect();
         for name in &supposed.leave {
@@ -87,14 +93,7 @@ impl WhatIf {
         let strategy = supposed.strategy.unwrap_or(view.state.cluster().strategy);
         let declared = view.state.declared_tasks().clone();
         let members = Members::among(nodes.values(), declared, strategy).by(view.state.assigned());
-        // The leader would propose these, before long.
-        let members = match proposed::parts(&view.state, &members) {
-            Some(Assign::Parts(parts)) => {
-                let table = members.table().with_parts(&parts);
-                members.by(table)
-            }
-            _ => members,
-        };
+        let members = as_proposed(&view.state, members, own)?;
         Ok(Self { view, nodes, members, strategy })
     }
 
@@ -166,6 +165,31 @@ impl WhatIf {
         };
         ids.into_iter().map(share).collect()
     }
+}
+
+/// The members with what the leader would propose for them before long.
+fn as_proposed(
+    state: &State,
+    members: Members,
+    own: Option<&OwnStrategy>,
+) -> Result<Members, OpError> {
+    let mut assigns: Vec<Assign> = proposed::parts(state, &members).into_iter().collect();
+    if proposed::is_followed(state, &members, Strategy::Custom) {
+        let own = own.ok_or_else(no_strategy)?;
+        let choices = proposed::choices(state, &members, &*own.0);
+        assigns.extend(choices.map_err(|fault| OpError::internal(&fault.to_string()))?);
+    }
+    let table = assigns.iter().fold(members.table().clone(), |table, assign| match assign {
+        Assign::Parts(parts) => table.with_parts(parts),
+        Assign::Choices(choices) => table.with_choices(choices),
+    });
+    Ok(members.by(table))
+}
+
+fn no_strategy() -> OpError {
+    let why = "tasks would follow the strategy custom, and the program of this node has no strategy \
+               of its own";
+    OpError::new(ErrorCode::NotSupported, why).advise("Ask a node whose program has one.")
 }
 
 /// The part of a node in proportion to the weights, rounded.

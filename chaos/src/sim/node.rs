@@ -223,7 +223,7 @@ impl SimMachine {
                 min_interval: Millis(100),
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
-                custom_strategy: false,
+                strategy: None,
                 task_series: 10,
                 bench: None,
                 executor_secret: None,

@@ -212,7 +212,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             min_interval: Millis(100),
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
-            custom_strategy: false,
+            strategy: None,
             loopback: true,
             task_series: 10,
             bench: None,

@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ApiRig, ok, yearly};
+use super::{ApiRig, config, function, ok, yearly};
+use crate::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
+use crate::node::Node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_strategy_of_the_cluster_and_of_a_task_is_set_and_told() {
@@ -152,6 +154,42 @@ async fn refuse_what_cannot_be_supposed(rig: &ApiRig) {
         assert_eq!(error["pointer"], parameter, "{refused}");
         assert!(error["message"].as_str().unwrap().contains(message), "{refused}");
     }
+    let own = asked("?strategy=custom").await.refused(422, "not_supported");
+    assert!(
+        own.text.contains("the program of this node has no strategy of its own"),
+        "{}",
+        own.text
+    );
     asked("?weight=n1%3D0").await.refused(422, "all_weights_0");
     asked("?without=n1").await.refused(422, "unknown_parameter");
+}
+
+/// The last node has all tasks whose names end in 0, the first one all others.
+struct LastForZeros;
+
+impl AssignmentStrategy for LastForZeros {
+    fn assign(&self, tasks: &[TaskToAssign<'_>], nodes: &[NodeToAssign<'_>]) -> Vec<Option<usize>> {
+        let place = |name: &str| if name.ends_with('0') { nodes.len() - 1 } else { 0 };
+        tasks.iter().map(|task| Some(place(task.name))).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_strategy_of_the_program_would_move_is_asked_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = Node::builder().loaded(config(&folder, &[])).func("ok", function("ok"));
+    let rig = ApiRig::built(builder.strategy(LastForZeros), folder).await;
+    for number in 0..40 {
+        rig.make(&format!("t{number}"), yearly(), "ok").await;
+    }
+    let own = json!({"name": "own0", "schedule": yearly(), "action": ok(),
+        "assignment": {"strategy": "weighted"}});
+    rig.post("/tasks", own).await.expect(201);
+    let three = rig.get("/cluster/what-if?join=n2&join=n3&strategy=custom").await.expect(200).body;
+    let tasks: Vec<&Value> =
+        three["nodes"].as_array().unwrap().iter().map(|node| &node["tasks"]).collect();
+    let own = tasks.iter().filter_map(|tasks| tasks.as_u64()).sum::<u64>();
+    assert_eq!((own, tasks[2].as_u64().unwrap() / 4), (41, 1), "{three}");
+    assert!(tasks[0].as_u64().unwrap() >= 36, "{three}");
+    rig.stop().await;
 }

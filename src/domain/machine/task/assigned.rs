@@ -33,6 +33,19 @@ impl AssignmentTable {
         Self { parts: parts.collect(), choices: self.choices.clone() }
     }
 
+    /// The same parts, with other choices for these tasks; none: no choice.
+    #[must_use]
+    pub fn with_choices(&self, others: &[(String, Option<NodeId>)]) -> Self {
+        let mut choices = self.choices.clone();
+        for (name, node) in others {
+            match node {
+                Some(node) => drop(choices.insert(Arc::from(name.as_str()), Arc::new(*node))),
+                None => drop(choices.remove(name.as_str())),
+            }
+        }
+        Self { parts: self.parts.clone(), choices }
+    }
+
     /// The parts in the order of the names: the first name of each, and its node.
     pub fn parts(&self) -> impl Iterator<Item = (&str, NodeId)> {
         self.parts.iter().map(|(from, node)| (&**from, **node))
