@@ -4,9 +4,10 @@
 //! elsewhere dials the known address first. If another process of the node answers there, one of
 //! the two has a copy of the data folder of the other: the announcement is refused
 //! ([`copies`](super::copies)). Otherwise the peer dials the announced address, and believes it
-//! when the process that announced it answers there. So a member can move while the settings of the
-//! others name its former address; the leader then changes the address in the membership of the
-//! log.
+//! when the process that announced it answers there and every other process of the node has been
+//! silent for [`ADDRESS_SILENCE`]. So a process that stalls is not replaced by a copy after one
+//! failed dial, and a member can move while the settings of the others name its former address; the
+//! leader then changes the address in the membership of the log.
 //!
 //! An address that cannot be dialled for some time is given up. Where the member was reached is
 //! forgotten first; after that the addresses in the settings and in the log take turns.
@@ -23,9 +24,9 @@ use tokio::time::Instant;
 use crate::config::{base_url, host_port};
 use crate::domain::ids::NodeId;
 use crate::life;
-use crate::transport::{CallError, PeerIdentity, Purpose};
+use crate::transport::{CallError, DialError, PeerIdentity, PeerRefusalCode, Purpose};
 
-use super::copies::{self, Copies};
+use super::copies::{self, Copies, Process};
 use super::core::RaftCore;
 use super::limits::{ADDRESS_PAUSE, ADDRESS_PAUSE_MAX, ADDRESS_SILENCE};
 use super::membership::ListedMember;
@@ -98,31 +99,31 @@ impl FailedDials {
 #[derive(Debug)]
 struct Announcement {
     told: RaftMember,
-    boot: Option<u64>,
     dialling: bool,
     /// When it may be dialled again.
     next: Instant,
     pause: Duration,
 }
 
-/// The announcements that are not believed yet, by Raft id.
+/// The announcements that are not believed yet. Each process has its own, so that two processes of a
+/// node do not disturb each other's.
 #[derive(Debug, Default)]
-struct Announcements(BTreeMap<u64, Announcement>);
+struct Announcements(BTreeMap<Process, Announcement>);
 
 impl Announcements {
     /// Whether an announcement is to be looked into now. If so, it counts as being dialled.
-    fn due(&mut self, node: u64, told: &RaftMember, boot: Option<u64>, now: Instant) -> bool {
-        let known = self.0.get_mut(&node);
-        match known {
+    fn due(&mut self, process: Process, told: &RaftMember, now: Instant) -> bool {
+        // Those of processes that announce nothing any more.
+        self.0.retain(|_, known| known.dialling || now < known.next + ADDRESS_PAUSE_MAX);
+        match self.0.get_mut(&process) {
             Some(known) if known.dialling => false,
-            Some(known) if known.told == *told && known.boot == boot => {
+            Some(known) if known.told == *told => {
                 known.dialling = now >= known.next;
                 known.dialling
             }
             _ => {
                 let (told, pause) = (told.clone(), ADDRESS_PAUSE);
-                let new = Announcement { told, boot, dialling: true, next: now, pause };
-                self.0.insert(node, new);
+                self.0.insert(process, Announcement { told, dialling: true, next: now, pause });
                 true
             }
         }
@@ -130,22 +131,63 @@ impl Announcements {
 
     /// It is not believed, and is looked into again after a pause, which doubles. True: it is the
     /// first time.
-    fn wait(&mut self, node: u64, now: Instant) -> bool {
-        let Some(known) = self.0.get_mut(&node) else { return false };
+    fn wait(&mut self, process: Process, now: Instant) -> bool {
+        let Some(known) = self.0.get_mut(&process) else { return false };
         let first = known.pause == ADDRESS_PAUSE;
         (known.dialling, known.next) = (false, now + known.pause);
         known.pause = (known.pause * 2).min(ADDRESS_PAUSE_MAX);
         first
     }
+
+    /// It is not believed yet, and is looked into again at this time.
+    fn wait_until(&mut self, process: Process, next: Instant) {
+        if let Some(known) = self.0.get_mut(&process) {
+            (known.dialling, known.next) = (false, next);
+        }
+    }
 }
+
+/// The refusals that say that what answers is not the node: another program, cluster or node.
+const OTHERS: [PeerRefusalCode; 4] = [
+    PeerRefusalCode::MAGIC,
+    PeerRefusalCode::CLUSTER_NAME,
+    PeerRefusalCode::CLUSTER_ID,
+    PeerRefusalCode::ADDRESSEE,
+];
 
 /// Who answers at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswersThere {
-    /// The node does not.
+    /// The node does not: no stream was opened, or what answers is not the node.
     Nobody,
+    /// Something is there that did not say who it is. It may be the node.
+    Unclear,
     /// The process of the node with this number. None: its version tells none.
     Process(Option<u64>),
+}
+
+impl AnswersThere {
+    /// What a failed dial shows.
+    ///
+    /// A process that is stopped for a moment, or busy, still has its listener: the system opens the
+    /// stream, and the handshake is late or breaks off. A busy or older node refuses. None of this
+    /// shows that the node is gone, so none of it lets another process take its place. A refusal
+    /// that names another node, cluster or program does: the address was given to somebody else.
+    /// A full queue of the listener looks like an address that is not reached, which is why the node
+    /// must have been silent for some time too ([`judge`]).
+    fn after(error: &DialError) -> Self {
+        match error {
+            DialError::Unreachable { .. } => Self::Nobody,
+            DialError::Refused { code, .. } | DialError::Untrusted { code, .. }
+                if OTHERS.contains(code) =>
+            {
+                Self::Nobody
+            }
+            DialError::Broken { .. } | DialError::Refused { .. } | DialError::Untrusted { .. } => {
+                Self::Unclear
+            }
+        }
+    }
 }
 
 /// What an announcement comes to.
@@ -155,20 +197,30 @@ enum AddressVerdict {
     Believed,
     /// It is looked into again later.
     NotYet,
+    /// It would be believed if no other process of the node had been heard shortly before.
+    TooSoon,
     /// Another process of the node runs at the known address.
     Copy,
 }
 
-/// Judges the announcement of a process by who answers at the known and at the announced address.
-fn judge(boot: Option<u64>, known: AnswersThere, told: AnswersThere) -> AddressVerdict {
+/// Judges the announcement of a process by who answers at the known and at the announced address,
+/// and by whether every other process of the node has been silent for some time.
+fn judge(
+    boot: Option<u64>,
+    known: AnswersThere,
+    told: AnswersThere,
+    others_silent: bool,
+) -> AddressVerdict {
     match (known, boot) {
         (AnswersThere::Process(Some(other)), Some(boot)) if other != boot => AddressVerdict::Copy,
         // The known address is good, and whether the other is the same process is not known.
         (AnswersThere::Process(other), _) if other.is_none() || boot.is_none() => {
             AddressVerdict::NotYet
         }
-        _ if told == AnswersThere::Process(boot) => AddressVerdict::Believed,
-        _ => AddressVerdict::NotYet,
+        (AnswersThere::Unclear, _) => AddressVerdict::NotYet,
+        _ if told != AnswersThere::Process(boot) => AddressVerdict::NotYet,
+        _ if others_silent => AddressVerdict::Believed,
+        _ => AddressVerdict::TooSoon,
     }
 }
 
@@ -189,7 +241,7 @@ impl AnnouncedAddresses {
         Self {
             own,
             known: watch::Sender::default(),
-            copies: Copies::default(),
+            copies: Copies::new(Instant::now()),
             heard: Mutex::default(),
             failed: Mutex::default(),
         }
@@ -252,66 +304,67 @@ pub(super) fn heard(
         return Ok(());
     }
     let mut told = read(body)?;
-    let (node, boot) = (from.node.0, from.boot);
+    let process @ (node, boot) = (from.node.0, from.boot);
     let known = core.members.borrow().iter().find(|member| member.node == node).cloned();
     let Some(known) = known else { return Ok(()) };
     if told.http.is_empty() {
         told.http.clone_from(&known.http);
     }
     if known.peer == told.peer && known.http == told.http {
-        core.announced.heard.lock().0.remove(&node);
+        core.announced.heard.lock().0.remove(&process);
         if let Some(boot) = boot.filter(|_| core.announced.copies.is_second(from)) {
             copies::refuse(core, node, boot, &known.peer);
         }
         return Ok(());
     }
     let now = Instant::now();
-    if !core.announced.heard.lock().due(node, &told, boot, now) {
+    if !core.announced.heard.lock().due(process, &told, now) {
         return Ok(());
     }
     if let Some(fault) = fault(&told) {
-        if core.announced.heard.lock().wait(node, now) {
+        if core.announced.heard.lock().wait(process, now) {
             tracing::warn!("n{} announces an address that cannot be used: {fault}", known.id);
         }
         return Ok(());
     }
     let core = Arc::clone(core);
-    life::spawn(async move { look_into(&core, known, told, boot).await });
+    life::spawn(async move { look_into(&core, known, told, process).await });
     Ok(())
 }
 
-/// Dials the known address of a member, and the one that it announces.
-async fn look_into(core: &Arc<RaftCore>, known: ListedMember, told: RaftMember, boot: Option<u64>) {
-    let node = known.node;
+/// Dials the known address of a member, and the one that a process of it announces.
+async fn look_into(core: &Arc<RaftCore>, known: ListedMember, told: RaftMember, process: Process) {
+    let (node, boot) = process;
     let at_known = answers(core, node, &known.peer).await;
-    let at_told = match told.peer == known.peer || judge(boot, at_known, at_known).is_copy() {
+    let is_copy = judge(boot, at_known, at_known, true) == AddressVerdict::Copy;
+    let at_told = match told.peer == known.peer || is_copy {
         true => at_known,
         false => answers(core, node, &told.peer).await,
     };
-    match judge(boot, at_known, at_told) {
+    let (now, silent_from) = (Instant::now(), core.announced.copies.others_silent_from(process));
+    let heard = &core.announced.heard;
+    match judge(boot, at_known, at_told, now >= silent_from) {
         AddressVerdict::Believed => {
             tracing::info!("n{} is at {} now", known.id, told.peer);
             core.announced.known.send_modify(|known| {
                 known.reached.insert(node, told);
             });
-            core.announced.heard.lock().0.remove(&node);
+            heard.lock().0.remove(&process);
         }
         AddressVerdict::NotYet => {
             tracing::debug!(peer = %told.peer, "n{} is not where it says", known.id);
-            core.announced.heard.lock().wait(node, Instant::now());
+            heard.lock().wait(process, now);
+        }
+        AddressVerdict::TooSoon => {
+            tracing::debug!(peer = %told.peer, "n{} was heard elsewhere just before", known.id);
+            heard.lock().wait_until(process, silent_from);
         }
         AddressVerdict::Copy => {
-            core.announced.heard.lock().wait(node, Instant::now());
+            heard.lock().wait(process, now);
             if let Some(boot) = boot {
                 copies::refuse(core, node, boot, &told.peer);
             }
         }
-    }
-}
-
-impl AddressVerdict {
-    fn is_copy(self) -> bool {
-        self == Self::Copy
     }
 }
 
@@ -322,139 +375,10 @@ pub(super) async fn answers(core: &RaftCore, node: u64, addr: &str) -> AnswersTh
         Ok(there) => AnswersThere::Process(there.hello.identity.boot),
         Err(error) => {
             tracing::debug!(%error, "{} does not answer there", NodeId(node));
-            AnswersThere::Nobody
+            AnswersThere::after(&error)
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NODE: u64 = 3 << 16 | 1;
-
-    fn at(peer: &str) -> RaftMember {
-        RaftMember { peer: peer.to_owned(), http: String::new() }
-    }
-
-    #[test]
-    fn a_process_is_believed_only_where_no_other_one_answers() {
-        use AddressVerdict::{Believed, Copy, NotYet};
-        let (nobody, process) = (AnswersThere::Nobody, |boot| AnswersThere::Process(Some(boot)));
-        let untold = AnswersThere::Process(None);
-        let (own, first) = (Some(7), None);
-        for (boot, known, told, verdict) in [
-            (own, nobody, process(7), Believed),
-            (own, process(7), process(7), Believed),
-            (own, nobody, nobody, NotYet),
-            (own, process(7), nobody, NotYet),
-            // Another process than the one that announces it.
-            (own, nobody, process(8), NotYet),
-            (own, nobody, untold, NotYet),
-            // The known address still answers.
-            (own, process(8), process(7), Copy),
-            (own, process(8), nobody, Copy),
-            // A version without numbers moves once its former address is silent.
-            (first, nobody, untold, Believed),
-            (first, untold, untold, NotYet),
-            (own, untold, process(7), NotYet),
-            (first, process(8), untold, NotYet),
-        ] {
-            assert_eq!(judge(boot, known, told), verdict, "{boot:?} {known:?} {told:?}");
-        }
-    }
-
-    #[test]
-    fn an_address_that_is_given_up_gives_way_to_the_next() {
-        let mut known = KnownAddresses::default();
-        let others = [at("file"), at("log")];
-        let choose = |known: &KnownAddresses| known.choose(NODE, &others).peer;
-        assert_eq!(choose(&known), "file");
-        known.reached.insert(NODE, at("reached"));
-        assert_eq!(choose(&known), "reached");
-        // Another member's address, and a former one of its own.
-        known.give_up(4, "reached");
-        known.give_up(3, "former");
-        assert_eq!(choose(&known), "reached");
-        known.give_up(3, "reached");
-        assert_eq!(choose(&known), "file");
-        known.give_up(3, "file");
-        assert_eq!(choose(&known), "log");
-        known.give_up(3, "log");
-        assert_eq!(choose(&known), "file");
-        assert_eq!(known.choose(NODE, &others[..1]).peer, "file");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_is_given_up_after_some_time_and_each_further_one_later() {
-        let mut dials = FailedDials::new("a", Instant::now());
-        let mut given_up = async |addr: &str| {
-            let begun = Instant::now();
-            while !dials.note(addr, Instant::now()) {
-                tokio::time::advance(Duration::from_millis(100)).await;
-            }
-            begun.elapsed()
-        };
-        assert_eq!(given_up("a").await, ADDRESS_SILENCE);
-        assert_eq!(given_up("b").await, ADDRESS_SILENCE * 2);
-        assert_eq!(given_up("a").await, ADDRESS_SILENCE * 4);
-        for _ in 0..3 {
-            given_up("b").await;
-        }
-        assert_eq!(given_up("b").await, ADDRESS_SILENCE * 16, "the longest");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_announcement_that_is_not_believed_is_looked_into_less_and_less_often() {
-        let mut heard = Announcements::default();
-        let mut dials = 0;
-        for _ in 0..600 {
-            if heard.due(NODE, &at("a"), Some(1), Instant::now()) {
-                dials += 1;
-                assert!(!heard.due(NODE, &at("a"), Some(1), Instant::now()), "it is dialled");
-                assert!(!heard.due(NODE, &at("b"), Some(1), Instant::now()), "one at a time");
-                assert_eq!(heard.wait(NODE, Instant::now()), dials == 1);
-            }
-            tokio::time::advance(Duration::from_millis(100)).await;
-        }
-        // At 0, 1, 3, 7, 15 and 31 s.
-        assert_eq!(dials, 6);
-        assert!(heard.due(NODE, &at("b"), Some(1), Instant::now()), "another address");
-        heard.wait(NODE, Instant::now());
-        assert!(heard.due(NODE, &at("b"), Some(2), Instant::now()), "another process");
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_dialled_is_none() {
-        let told = |peer: &str, http: &str| {
-            fault(&RaftMember { peer: peer.to_owned(), http: http.to_owned() })
-        };
-        assert_eq!(told("n3:7070", ""), None);
-        assert_eq!(told("10.0.0.3:7070", "http://10.0.0.3:8080"), None);
-        for (peer, http) in [("", ""), ("n3", ""), ("n3:0", ""), ("n3:7070", "n3:8080")] {
-            assert!(told(peer, http).is_some(), "{peer} {http}");
-        }
-    }
-
-    #[test]
-    fn a_node_without_an_address_announces_none() {
-        assert!(AnnouncedAddresses::new(RaftMember::default()).announcement().is_empty());
-        let own = RaftMember { peer: "n3:7070".to_owned(), http: String::new() };
-        let announced = AnnouncedAddresses::new(own.clone()).announcement();
-        assert_eq!(read(announced), Ok(own));
-    }
-
-    #[test]
-    fn only_a_dial_that_fails_gives_an_address_up() {
-        let announced = AnnouncedAddresses::new(RaftMember::default());
-        announced.known.send_modify(|known| {
-            known.reached.insert(NODE, at("reached"));
-        });
-        let late = CallError::Unknown("late".to_owned());
-        announced.failed(3, "reached", &CallError::NotSent("nobody".to_owned()));
-        assert!(announced.failed.lock().contains_key(&3));
-        announced.failed(3, "reached", &late);
-        assert!(!announced.failed.lock().contains_key(&3), "it is there");
-        assert!(announced.known.borrow().reached.contains_key(&NODE));
-    }
-}
+mod tests;

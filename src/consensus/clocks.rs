@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -57,9 +58,11 @@ pub(super) fn follow(core: &Arc<RaftCore>, asked: &PolledMembers, list: &MemberL
     }
 }
 
-/// Polls a member as long as it is in the list.
+/// Polls a member as long as it is in the list and Raft runs here. A node that has stopped polls
+/// nobody, so that it does not seem to run.
 async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
-    while all.stays(member, &core.members) {
+    let runs = || core.raft.metrics().borrow_watched().running_state.is_ok();
+    while all.stays(member, &core.members) && runs() {
         let Some(peer) = core.peers.member(member) else {
             // The list of peers is not updated yet.
             tokio::time::sleep(SOON).await;
@@ -72,9 +75,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
                     core.clock.answered(peer.id, asked, wall);
                     core.contacts.answered(peer.id, list);
                     core.announced.answered(peer.id);
-                    if let Some(process) = process {
-                        core.announced.copies.answered(peer.id, process, at);
-                    }
+                    core.announced.copies.answered(peer.id, process, at);
                 }
                 Err(error) => tracing::warn!(peer = peer.id, %error, "a clock cannot be read"),
             },

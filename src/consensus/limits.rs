@@ -17,6 +17,7 @@
 //! | a starting node | a member's acknowledgements | [`ACKNOWLEDGED_LIMIT`] | it asks later |
 //! | a node | a member's wall clock | [`CLOCK_LIMIT`] | the answer is useless |
 //! | a node | a member at an address | [`ADDRESS_SILENCE`] | it tries another address |
+//! | a process of a member | another process of it | [`ADDRESS_SILENCE`] | it takes its place |
 //!
 //! `engine/limits.rs` has the limits of the engine, `ops/limits.rs` those of requests. The relations
 //! are checked at compile time.
@@ -64,7 +65,8 @@ pub(super) const ACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(1);
 pub(super) const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for a clock's answer. A slower answer bounds the clock too loosely.
 pub(super) const CLOCK_LIMIT: Duration = Duration::from_millis(500);
-/// Time of failed dials after which an address of a member is given up.
+/// Time of failed dials after which an address of a member is given up. Time of silence after which
+/// another process of a member may take the place of one.
 pub(super) const ADDRESS_SILENCE: Duration = Duration::from_secs(3);
 /// Pause before an announced address that was not believed is dialled again. It doubles each time.
 pub(super) const ADDRESS_PAUSE: Duration = Duration::from_secs(1);

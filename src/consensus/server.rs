@@ -82,12 +82,13 @@ impl PeerRequests {
 
     /// Requests to the layer above that may be held.
     async fn held(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
-        let node = connection.hello.identity.node.0;
+        let from = Arc::new(connection.hello.identity.clone());
         let answer = move |frame: PeerFrame| {
-            let requests = Arc::clone(&self);
+            let (requests, from) = (Arc::clone(&self), Arc::clone(&from));
             async move {
+                requests.admit(&from).ok()?;
                 let service = requests.service.get().filter(|_| frame.kind >= kind::SERVICE)?;
-                service(node, frame.kind, frame.body).await
+                service(from.node.0, frame.kind, frame.body).await
             }
         };
         answer_held(connection, answer).await.map_err(io::Error::other)
@@ -184,25 +185,30 @@ impl PeerRequests {
         }
     }
 
+    /// [`Self::admit`] for a connection that was opened before: a process may be refused later.
+    fn still_admit(&self, peer: &PeerIdentity) -> io::Result<()> {
+        self.admit(peer).map_err(io::Error::other)
+    }
+
     /// Entries, in order, each answered in order.
-    async fn replicate(&self, connection: PeerConnection) -> io::Result<()> {
+    async fn replicate(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
         let Some(core) = self.core.get() else { return Ok(()) };
-        let from = connection.hello.identity.node.0;
+        let peer = connection.hello.identity.clone();
+        let from = peer.node.0;
         let (sender, receiver) = connection.split();
         let fault = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&fault);
-        let input = stream::unfold((receiver, seen), |(mut receiver, seen)| async move {
-            let frame = match receiver.next().await {
-                Ok(frame) => frame?,
+        let requests = Arc::clone(&self);
+        let input = (receiver, requests, peer, Arc::clone(&fault));
+        let input = stream::unfold(input, |(mut receiver, requests, peer, seen)| async move {
+            let frame = receiver.next().await.map_err(io::Error::other).transpose()?;
+            let request = frame.and_then(|frame| {
+                requests.still_admit(&peer)?;
+                wire::read_append(frame.body).map_err(io::Error::other)
+            });
+            match request {
+                Ok(request) => Some((request, (receiver, requests, peer, seen))),
                 Err(error) => {
-                    *seen.lock() = Some(io::Error::other(error));
-                    return None;
-                }
-            };
-            match wire::read_append(frame.body) {
-                Ok(request) => Some((request, (receiver, seen))),
-                Err(error) => {
-                    *seen.lock() = Some(io::Error::other(error));
+                    *seen.lock() = Some(error);
                     None
                 }
             }
@@ -229,6 +235,7 @@ impl PeerRequests {
     async fn snapshot(&self, mut connection: PeerConnection) -> io::Result<()> {
         let Some(core) = self.core.get() else { return Ok(()) };
         let first = next(&mut connection).await?;
+        self.still_admit(&connection.hello.identity)?;
         if first.kind == kind::SNAPSHOT_FETCH {
             let snapshot = core.raft.get_snapshot().await.map_err(io::Error::other)?;
             let Some(snapshot) = snapshot else { return Ok(()) };
@@ -240,6 +247,7 @@ impl PeerRequests {
         let mut reader = WireReader(first.body);
         let vote = wire::get_vote(&mut reader).map_err(io::Error::other)?;
         let (meta, frozen) = receive_snapshot(&mut connection, reader.0).await?;
+        self.still_admit(&connection.hello.identity)?;
         let from = connection.hello.identity.config_id;
         let upto = super::network::shown(meta.last_log_id.as_ref());
         tracing::info!(from, upto, "installing a snapshot");

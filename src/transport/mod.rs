@@ -32,7 +32,7 @@ use std::sync::Arc;
 pub use caller::{CallError, PeerCaller};
 pub use frame::{PeerFrame, RecvError, Sender};
 pub use hello::{ClusterSecret, Hello, PeerIdentity, PeerRefusal, PeerRefusalCode, Purpose};
-pub use link::{Dialer, PeerConnection};
+pub use link::{DialError, Dialer, PeerConnection};
 pub use network::{Network, Tcp};
 pub use server::{ListenError, Listener, answer_calls, answer_held, serve};
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use openraft::raft::AppendEntriesRequest;
 use tokio::sync::watch;
 
 use super::super::addresses::AnnouncedAddresses;
 use super::super::network::kind;
-use super::super::types::RaftMember;
+use super::super::types::{RaftMember, Vote};
+use super::super::wire;
 use super::*;
 use crate::transport::{
-    CallError, Dialer, Hello, Listener, PeerCaller, PeerIdentity, Purpose, answer_calls, serve,
+    CallError, Dialer, Hello, Listener, PeerCaller, PeerConnection, PeerFrame, PeerIdentity,
+    Purpose, answer_calls, serve,
 };
 
 /// Time limit of every wait. It is sufficient for a busy machine.
@@ -20,6 +23,8 @@ const BOOT: u64 = 7;
 /// A process that says that it is member 3. It answers the handshake and nothing else.
 struct SecondProcess {
     identity: PeerIdentity,
+    /// To the node that it polls.
+    dialer: Dialer,
     caller: PeerCaller,
     announcement: Bytes,
     stop: watch::Sender<bool>,
@@ -56,7 +61,8 @@ impl SecondProcess {
         let own = RaftMember { peer: says.to_owned(), http: String::new() };
         Self {
             identity,
-            caller: PeerCaller::new(dialer, Purpose::Forward),
+            caller: PeerCaller::new(dialer.clone(), Purpose::Forward),
+            dialer,
             announcement: AnnouncedAddresses::new(own).announcement(),
             stop: watch::channel(false).0,
         }
@@ -101,6 +107,26 @@ impl SecondProcess {
         };
         tokio::time::timeout(WAIT, holds).await.expect("the condition never held");
     }
+}
+
+/// A heartbeat of a leader that was replaced long ago. It is answered, and has no effect.
+fn heartbeat() -> PeerFrame {
+    let request = AppendEntriesRequest {
+        vote: Vote::new(0, 0),
+        prev_log_id: None,
+        leader_commit: None,
+        entries: Vec::new(),
+    };
+    PeerFrame { id: 1, kind: kind::APPEND, body: wire::append_bytes(&request) }
+}
+
+/// Sends a frame. Returns whether it is answered before the connection ends. A call that is not
+/// answered stays open, so it has some time.
+async fn is_answered(connection: &mut PeerConnection, frame: PeerFrame) -> bool {
+    connection.sender.send(frame).await.unwrap();
+    let limit = Duration::from_secs(2);
+    let answer = tokio::time::timeout(limit, connection.receiver.next()).await;
+    matches!(answer, Ok(Ok(Some(_))))
 }
 
 fn address_of_third(node: &TestNode) -> String {
@@ -149,6 +175,30 @@ async fn a_copy_that_says_that_it_is_where_the_member_runs_is_refused() {
     let copy = SecondProcess::new(cluster_id, &addresses[2], &addresses[0]);
     let reason = copy.refused().await;
     assert!(reason.contains(&addresses[2]), "{reason}");
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+/// A connection that was opened before the refusal is of no more use than a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_refused_on_its_open_connections_too() {
+    let (addresses, _, nodes) = three(1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    nodes[0].consensus.serve(Arc::new(|_, _, body| Box::pin(async { Some(body) })));
+    let cluster_id = named(nodes[0].consensus.replica()).await;
+    let copy = SecondProcess::new(cluster_id, &addresses[2], &addresses[0]);
+    let held = || PeerFrame { id: 1, kind: kind::SERVICE, body: Bytes::from_static(b"x") };
+    let mut open = Vec::new();
+    for (purpose, frame) in [(Purpose::Replication, heartbeat()), (Purpose::Watch, held())] {
+        let mut before = copy.dialer.connect(purpose).await.unwrap();
+        assert!(is_answered(&mut before, frame.clone()).await, "{purpose:?} before it is refused");
+        open.push((purpose, frame, copy.dialer.connect(purpose).await.unwrap()));
+    }
+    copy.refused().await;
+    for (purpose, frame, mut connection) in open {
+        assert!(!is_answered(&mut connection, frame).await, "{purpose:?}");
+    }
     for node in &nodes {
         node.consensus.stop().await;
     }
