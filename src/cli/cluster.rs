@@ -221,6 +221,7 @@ async fn status(context: &mut CliContext) -> CommandResult {
             ("id", cluster.id.clone()),
             ("leader", cluster.leader.clone().unwrap_or_default()),
             ("term", cluster.term.to_string()),
+            ("log end", log_end(cluster)),
             ("applied", cluster.applied_index.to_string()),
             ("scheduling", scheduling(cluster.scheduler == "started").to_owned()),
             ("timezone", cluster.timezone.clone()),
@@ -233,6 +234,15 @@ async fn status(context: &mut CliContext) -> CommandResult {
         format!("{head}\n{}", node::table(&nodes, clock).render(true))
     })?;
     Ok(Exit::Ok)
+}
+
+/// Where the log of the node that answered ends.
+fn log_end(cluster: &ClusterView) -> String {
+    match (cluster.last_log_term, cluster.last_log_index) {
+        // A node of an earlier version does not tell.
+        (0, 0) => "not told".to_owned(),
+        (term, index) => format!("term {term}, index {index} ({})", cluster.node),
+    }
 }
 
 /// Whether ticks fire: `on` or `off`.

@@ -1,6 +1,7 @@
 //! A new cluster from a backup, or from what is left of one that lost its majority. Both work on the
 //! data folder of a node that does not run.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::backup;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
+use super::words;
 use crate::clock::own_time;
 use crate::config::{Config, Sources};
 use crate::consensus::restore::{self, FirstNode, NewCluster, RestoreError};
@@ -51,7 +53,9 @@ impl OfflineNode {
     /// The option that names the settings, as it was typed.
     fn option(&self) -> String {
         let config = self.config.as_ref();
-        config.map_or_else(String::new, |config| format!(" --config {}", config.display()))
+        config.map_or_else(String::new, |config| {
+            format!(" --config {}", words::quoted(&config.display().to_string()))
+        })
     }
 }
 
@@ -67,24 +71,52 @@ pub fn restore(args: &RestoreArgs, context: &mut CliContext) -> CommandResult {
 /// Begins a new cluster with the data of this node.
 pub fn recover(args: &RecoverArgs, context: &mut CliContext) -> CommandResult {
     let config = args.node.load()?;
+    let first = first(&config);
+    if !DataFolder::is_used(&config.node.data_dir) {
+        return Err(failure(restore::no_data(&config.node.data_dir)));
+    }
     if !args.others_are_lost {
-        return Err(Failure { exit: Exit::No, message: warning(&args.node, &config) });
+        let end = log_end(&config, &first)?;
+        return Err(Failure { exit: Exit::No, message: warning(&args.node, &config, &end) });
     }
     let folder = open(&config)?;
-    let done = restore::recover(&folder, &first(&config)).map_err(failure)?;
+    let done = restore::recover(&folder, &first).map_err(failure)?;
     let from = backup::value(&done.from, &config.node.data_dir);
     tell(("recovered", from), &done, &args.node, &config, context)
 }
 
+/// A sentence about where the log of this node ends, which tells whether it is the one to recover.
+fn log_end(config: &Config, first: &FirstNode) -> Result<String, Failure> {
+    let others =
+        "if another survivor's log ends later (first by term, then by index), recover that one";
+    let own = config.node.name();
+    let folder = match DataFolder::open(&config.node.data_dir, config.log.file.as_deref()) {
+        Ok(folder) => folder,
+        Err(error) if error.source.kind() == io::ErrorKind::ResourceBusy => {
+            return Ok(format!(
+                "{own} runs: `punctual cluster status --stale` shows where its log ends, and so does \
+                 this command once {own} is stopped; {others}"
+            ));
+        }
+        Err(error) => return Err(failure(error.into())),
+    };
+    if folder.recovery().exists() {
+        return Ok(format!("a recovery of {own} was begun, and goes on with what it read then"));
+    }
+    let end = restore::log_end(&folder, first).map_err(failure)?;
+    let (term, index) = end.map_or((0, 0), |end| (end.term, end.index));
+    Ok(format!("this node's log ends at term {term}, index {index}: {others}"))
+}
+
 /// What somebody has to know before the data of one node becomes that of a cluster.
-fn warning(node: &OfflineNode, config: &Config) -> String {
+fn warning(node: &OfflineNode, config: &Config, end: &str) -> String {
     let (own, option) = (config.node.name(), node.option());
     format!(
         "nothing was done: this makes {own} the only member of a new cluster, with the data that it \
          has\n  What only the other members had is given up, and none of them may run again with its \
          data.\n  Do it only if so many members lost their data for good that those left are no majority. If \
-         they can be started, start them instead.\n  1. stop {own}, and all other nodes that still run\n  2. on \
-         the node whose data is the newest, type: punctual cluster recover{option} --others-are-lost"
+         they can be started, start them instead.\n  {end}\n  1. stop {own}, and all other nodes that still \
+         run\n  2. type: punctual cluster recover{option} --others-are-lost"
     )
 }
 

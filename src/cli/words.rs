@@ -137,7 +137,8 @@ pub fn value(value: &Value) -> String {
 }
 
 /// A word of a command line as a shell would need it.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -14,7 +14,7 @@ use super::core::RaftCore;
 use super::limits::{SUCCESSOR_SILENCE, TRANSFER_ANSWER, TRANSFER_LIMIT};
 use super::membership::MemberList;
 use super::network::{config_id, kind};
-use super::types::Vote;
+use super::types::{Vote, pos};
 use super::wire::Malformed;
 use super::{RaftRole, RaftStatus};
 
@@ -26,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn status(core: &RaftCore) -> RaftStatus {
     let seen = core.raft.metrics().borrow_watched().clone();
     let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
+    let last = core.log.last();
     // Borrow only once: a second read lock would wait for a writer that waits for the first.
     let (voters, members) = {
         let list = core.members.borrow();
@@ -41,7 +42,8 @@ pub(super) fn status(core: &RaftCore) -> RaftStatus {
             }
         },
         leader: seen.current_leader,
-        last_log: seen.last_log_index.unwrap_or(0),
+        last_log: index(last),
+        last_log_term: last.map_or(0, |id| pos(&id).term),
         committed: index(seen.cluster_committed),
         applied: index(seen.last_applied),
         checkpoint: index(seen.snapshot),

@@ -150,8 +150,10 @@ pub struct RaftStatus {
     pub role: RaftRole,
     /// Raft node id of the leader.
     pub leader: Option<u64>,
-    /// Last entry in the log.
+    /// Index of the last entry in the log.
     pub last_log: u64,
+    /// Term of that entry.
+    pub last_log_term: u64,
     /// Last entry known to be committed.
     pub committed: u64,
     /// Last entry applied.

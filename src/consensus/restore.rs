@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use openraft::{EntryPayload, Membership};
@@ -91,7 +91,7 @@ pub enum RestoreError {
 /// failed.
 pub fn restore(
     folder: &DataFolder,
-    file: &std::path::Path,
+    file: &Path,
     first: &FirstNode,
 ) -> Result<NewCluster, RestoreError> {
     let content = folder.content(first.log_file.as_deref())?;
@@ -105,6 +105,20 @@ pub fn restore(
     let from = read_backup(file)?;
     let node = found(folder, &from, first)?;
     Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: None })
+}
+
+/// Where the log in the data folder of a node ends. None: it has no entry. Of the members that are
+/// left of a cluster, the one whose log ends last, first by term and then by index, has every entry
+/// that was acknowledged, if any of them has.
+///
+/// # Errors
+/// The folder has no data or cannot be read, or is that of another node.
+pub fn log_end(folder: &DataFolder, first: &FirstNode) -> Result<Option<LogPos>, RestoreError> {
+    identity_of(folder, first)?;
+    let log = WalLog::open(&folder.log(), folder.reserve())?;
+    let last = log.state().last;
+    log.close();
+    Ok(last)
 }
 
 /// Makes the data folder of a member of a cluster that lost its majority that of the first node of a
@@ -129,24 +143,34 @@ pub fn recover(folder: &DataFolder, first: &FirstNode) -> Result<NewCluster, Res
     Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: Some(former) })
 }
 
-fn read_backup(file: &std::path::Path) -> Result<backup::LoadedBackup, RestoreError> {
+fn read_backup(file: &Path) -> Result<backup::LoadedBackup, RestoreError> {
     let opened = File::open(file);
     let opened = opened.map_err(|source| StorageError::new("open", file, source))?;
     backup::read(BufReader::new(opened))
         .map_err(|why| RestoreError::Backup { file: file.to_owned(), why })
 }
 
+/// The error about a folder without data.
+#[must_use]
+pub fn no_data(folder: &Path) -> RestoreError {
+    RestoreError::Refused(format!(
+        "{} has no data of a cluster; begin from a backup with: punctual restore FILE",
+        folder.display()
+    ))
+}
+
+/// The identity in a data folder, which is that of this node.
+fn identity_of(folder: &DataFolder, first: &FirstNode) -> Result<FolderIdentity, RestoreError> {
+    let identity = FolderIdentity::read(folder.reserve(), folder.path())?;
+    let identity = identity.ok_or_else(|| no_data(folder.path()))?;
+    identity.expect(folder.path(), &first.cluster_name, u64::from(first.member))?;
+    Ok(identity)
+}
+
 /// The state of a data folder with all entries of its log, also those of which it does not know
 /// whether they were committed: a majority that is lost may have acknowledged them.
 fn state_of(folder: &DataFolder, first: &FirstNode) -> Result<State, RestoreError> {
-    let identity = FolderIdentity::read(folder.reserve(), folder.path())?;
-    let Some(identity) = identity else {
-        let path = folder.path().display();
-        return Err(RestoreError::Refused(format!(
-            "{path} has no data of a cluster; begin from a backup with: punctual restore FILE"
-        )));
-    };
-    identity.expect(folder.path(), &first.cluster_name, u64::from(first.member))?;
+    let identity = identity_of(folder, first)?;
     let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
     let read = replayed(folder, &log);
     log.close();

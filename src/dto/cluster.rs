@@ -27,6 +27,14 @@ pub struct ClusterView {
     pub applied_index: u64,
     /// The last committed log index.
     pub committed_index: u64,
+    /// The term of the last entry in the log of the node that responds. 0: its log has no entry, or
+    /// its version does not tell.
+    #[serde(default)]
+    pub last_log_term: u64,
+    /// The index of that entry. After the loss of a majority, the node to recover is the one whose
+    /// last entry has the highest term, and among those the highest index.
+    #[serde(default)]
+    pub last_log_index: u64,
     /// The digest of the state.
     pub digest: String,
     /// Whether ticks fire.

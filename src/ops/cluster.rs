@@ -33,6 +33,8 @@ pub(crate) async fn show(context: &Context, view: &StateView) -> Result<ClusterV
         joining: view.state.joining().map(|joining| node_name(&view.state, joining.node)),
         applied_index: cluster.applied,
         committed_index: status.committed.max(cluster.applied),
+        last_log_term: status.last_log_term,
+        last_log_index: status.last_log,
         digest: digest(&view.state),
         scheduler: if cluster.scheduler { "started" } else { "stopped" }.into(),
         floor: Rfc3339(cluster.floor),

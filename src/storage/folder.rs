@@ -75,6 +75,13 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), reserve, _lock: lock })
     }
 
+    /// Whether a folder has the data of a node, or a restore or recovery was begun in it. Nothing is
+    /// locked or created.
+    #[must_use]
+    pub fn is_used(path: &Path) -> bool {
+        path.join(identity::IDENTITY).exists() || path.join(RECOVERY).exists()
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {

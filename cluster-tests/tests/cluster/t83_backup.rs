@@ -185,11 +185,19 @@ async fn recovered(cluster: &mut ProcessCluster, node: u8) -> TestResult<Process
     let asked = cluster_tests::run(&words).await?;
     assert!(asked.code == Some(1) && asked.stderr.contains("nothing was done"), "{asked:?}");
     let (_, command) = asked.stderr.split_once("type: punctual ").ok_or("no command")?;
+    assert!(command.trim_end() == format!("cluster recover --config {settings} --others-are-lost"));
     let command: Vec<&str> = command.split_whitespace().collect();
     // It is told to stop the node first.
     let held = cluster_tests::run(&command).await?;
     assert!(held.code == Some(1) && held.stderr.contains("uses this data folder"), "{held:?}");
+    assert!(asked.stderr.contains("cluster status --stale` shows where its log ends"), "{asked:?}");
+    let shown = read(cluster, node, "/api/v1/cluster?consistency=stale").await?;
     cluster.kill9(node)?;
+    // Now the command reads it itself, and it is what the node showed.
+    let asked = cluster_tests::run(&words).await?;
+    let (term, index) = (field(&shown, "last_log_term"), field(&shown, "last_log_index"));
+    let end = format!("this node's log ends at term {term}, index {index}: if another");
+    assert!(asked.code == Some(1) && asked.stderr.contains(&end), "{end} {asked:?}");
     typed(&command).await
 }
 

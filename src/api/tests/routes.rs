@@ -106,6 +106,10 @@ async fn nodes_and_cluster_are_told_and_changed() {
         (&json!("started"), &json!("leader"))
     );
     assert_eq!(cluster["digest"].as_str().unwrap().len(), 32);
+    // Where its log ends, by which survivors of a lost majority are compared.
+    let number = |name: &str| cluster[name].as_u64().unwrap();
+    assert_eq!(number("last_log_term"), number("term"));
+    assert!(number("last_log_index") >= number("applied_index"), "{cluster}");
     let node = rig.get("/nodes/1").await.expect(200).body;
     assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
     assert_eq!(

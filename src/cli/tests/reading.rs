@@ -324,6 +324,22 @@ async fn a_node_without_a_leader_shows_people_what_it_knows() {
 }
 
 #[tokio::test]
+async fn the_status_of_the_cluster_tells_where_the_log_of_the_node_ends() {
+    let mut cluster = super::watching::cluster();
+    for line in ["log end      term 4, index 12 (n1)\n", "log end      not told\n"] {
+        let answers = [
+            ("GET /cluster", 200, cluster.clone()),
+            ("GET /nodes?limit=1000", 200, json!({"items": []})),
+        ];
+        let shown = ran(&["cluster", "status"], &answers).await;
+        assert!(shown.data.contains(line), "{} {}", shown.data, shown.talk);
+        // A node of an earlier version.
+        let fields = cluster.as_object_mut().unwrap();
+        fields.retain(|name, _| !name.starts_with("last_log_"));
+    }
+}
+
+#[tokio::test]
 async fn the_rest_of_the_tree_asks_its_routes() {
     for (line, asked) in [
         (

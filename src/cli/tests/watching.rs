@@ -14,7 +14,8 @@ fn named(name: &str) -> Value {
 
 pub(super) fn cluster() -> Value {
     json!({"name": "punctual", "id": "c", "timezone": "UTC", "leader": "n1", "term": 1,
-        "members": [], "applied_index": 9, "committed_index": 9, "digest": "", "scheduler":
+        "members": [], "applied_index": 9, "committed_index": 9, "last_log_term": 4,
+        "last_log_index": 12, "digest": "", "scheduler":
         "started", "floor": "1970-01-01T00:00:00.000Z", "tasks": 1, "level": 1, "version": "1",
         "node": "n1"})
 }

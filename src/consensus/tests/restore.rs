@@ -124,6 +124,18 @@ fn what_is_left_of_a_cluster_becomes_a_new_one_with_all_entries_of_its_log() {
 }
 
 #[test]
+fn survivors_are_compared_by_where_their_logs_end() {
+    let path = tempfile::tempdir().unwrap();
+    let folder = left_over(path.path(), &[1, 2, 3]);
+    let end = restore::log_end(&folder, &first(2, 0xC2)).unwrap();
+    assert_eq!(end, Some(LogPos { term: 1, node: NodeId::new(1, 1).0, index: 4 }));
+    let other = restore::log_end(&folder, &first(3, 0xC2)).unwrap_err().to_string();
+    assert!(other.contains("it belongs to node 2"), "{other}");
+    // Looking changes nothing.
+    assert_eq!(restore::recover(&folder, &first(2, 0xC2)).unwrap().from.header.applied, 4);
+}
+
+#[test]
 fn a_recovery_that_was_interrupted_goes_on_from_what_it_read() {
     let path = tempfile::tempdir().unwrap();
     let folder = left_over(path.path(), &[1, 2, 3]);
