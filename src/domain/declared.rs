@@ -53,6 +53,14 @@ pub fn turn(state: &State, node: NodeId, hash: u128) -> FilesTurn {
     }
 }
 
+/// Whether a node that reads no files any more takes back what it told. The only node of a cluster
+/// does not: no other node could know that its files changed meanwhile, and it would be as new when
+/// it reads them again.
+#[must_use]
+pub fn takes_back(state: &State, node: NodeId) -> bool {
+    state.files_of(node).is_some() && state.nodes().any(|other| other.id != node)
+}
+
 /// What becomes of a task or a calendar that the files have no more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prune {

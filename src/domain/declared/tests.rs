@@ -15,7 +15,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 const NOON: Timestamp = Timestamp(1_772_452_800_000);
 
-/// A cluster of two nodes.
+/// A cluster of one or two nodes.
 struct FilesWorld {
     state: State,
     sessions: [SessionId; 2],
@@ -24,8 +24,12 @@ struct FilesWorld {
 
 impl FilesWorld {
     fn new() -> Self {
+        Self::of(2)
+    }
+
+    fn of(nodes: u16) -> Self {
         let mut world = Self { state: State::default(), sessions: [SessionId(0); 2], index: 0 };
-        for number in [1, 2] {
+        for number in 1..=nodes {
             let node = NodeId::new(number, 1);
             let up = NodeUp { node, boot: number.into(), info: node_info(number.into()) };
             match world.apply(&Command::NodeUp(Box::new(up))) {
@@ -52,6 +56,13 @@ impl FilesWorld {
     fn tells(&mut self, number: u16, step: FilesStep) {
         let (node, session) = (NodeId::new(number, 1), self.sessions[usize::from(number) - 1]);
         self.apply(&Command::FilesRead(FilesRead { node, session, step })).unwrap();
+    }
+
+    /// A node starts that reads no files.
+    fn reads_none(&mut self, number: u16) {
+        if takes_back(&self.state, NodeId::new(number, 1)) {
+            self.tells(number, FilesStep::None);
+        }
     }
 
     fn turn(&self, number: u16, hash: u128) -> FilesTurn {
@@ -117,6 +128,21 @@ fn problems_in_files_change_nothing_and_are_taken_back() {
     // One that never had any without problems.
     world.tells(2, FilesStep::Broken(1));
     assert_eq!(world.turn(2, 9), FilesTurn::Tell);
+}
+
+/// It was told to read no files for some time.
+#[test]
+fn the_only_node_proposes_what_changed_while_it_read_no_files() {
+    for (nodes, changed) in [(1, FilesTurn::Begin), (2, FilesTurn::Tell)] {
+        let mut world = FilesWorld::of(nodes);
+        world.reads_none(1);
+        world.tells(1, FilesStep::Begin(7));
+        world.tells(1, FilesStep::Complete(7));
+        world.reads_none(1);
+        let same = if nodes == 1 { FilesTurn::InStep } else { FilesTurn::Tell };
+        assert_eq!(world.turn(1, 7), same);
+        assert_eq!(world.turn(1, 8), changed, "{nodes} nodes");
+    }
 }
 
 /// What no member has any more stays in force: the older files of another node do not undo it.

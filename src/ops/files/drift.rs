@@ -17,7 +17,8 @@ pub(crate) fn show(context: &Context, view: &StateView) -> DriftView {
         let kind = if &*item.kind == "task" { "task" } else { "calendar" };
         item.refused = refused.get(&(kind, item.name.clone())).cloned();
     }
-    let own = view.state.files_of(view.own);
+    let reads = !context.files.paths().is_empty();
+    let own = view.state.files_of(view.own).filter(|_| reads);
     let set = set.as_deref();
     DriftView {
         node: context.settings.node_name.clone(),
@@ -30,12 +31,14 @@ pub(crate) fn show(context: &Context, view: &StateView) -> DriftView {
         tasks: set.map_or(0, |set| set.tasks().count() as u64),
         calendars: set.map_or(0, |set| set.calendars().count() as u64),
         applied,
-        nodes: nodes(view),
+        nodes: nodes(view, reads),
         items,
     }
 }
 
-fn nodes(view: &StateView) -> Vec<NodeFilesView> {
+/// What each node told. This one only if it reads files: the only node does not take back what it
+/// told.
+fn nodes(view: &StateView, reads: bool) -> Vec<NodeFilesView> {
     let one = |(node, files): (_, &FilesRecord)| NodeFilesView {
         node: views::node_name(&view.state, node),
         hash: (files.hash != 0).then(|| hex(files.hash)),
@@ -43,7 +46,7 @@ fn nodes(view: &StateView) -> Vec<NodeFilesView> {
         complete: files.complete,
         problems: files.problems,
     };
-    view.state.files().map(one).collect()
+    view.state.files().filter(|(node, _)| reads || *node != view.own).map(one).collect()
 }
 
 /// Whether what was read last is in force: what this node told before may be in force still.

@@ -75,15 +75,15 @@ pub(crate) async fn take(
     Ok(problems)
 }
 
-/// Tells that this node reads no files, if it did before.
+/// Tells that this node reads no files, if it did before and others are to know.
 ///
 /// # Errors
 /// The cluster cannot be told now.
 pub(crate) async fn tell_none(context: &Context) -> Result<(), OpError> {
     let view = context.view(Freshness::default()).await?;
-    match view.state.files_of(view.own) {
-        Some(_) => tell(context, &view, FilesStep::None).await,
-        None => Ok(()),
+    match declared::takes_back(&view.state, view.own) {
+        true => tell(context, &view, FilesStep::None).await,
+        false => Ok(()),
     }
 }
 
