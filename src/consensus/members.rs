@@ -97,7 +97,10 @@ pub enum MemberError {
     #[error("member {0} cannot be removed: {1}")]
     QuorumAtRisk(u16, String),
     /// It was never up, so the state has no record of it.
-    #[error("member {0} has never registered; start it, or replace it, before it is removed")]
+    #[error(
+        "node {0} has not run since it became a member, and only a member that ran once can be \
+         removed: start it, wait until `punctual cluster status` lists it, and remove it then"
+    )]
     NotRegistered(u16),
     /// A step took too long, or the leader changed.
     #[error("member {0} is not ready yet: {1}; the same request goes on with it")]
