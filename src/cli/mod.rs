@@ -29,6 +29,7 @@ mod node;
 mod objects;
 mod output;
 mod outputs;
+mod owner;
 mod preview;
 mod restore;
 mod serve;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::backup;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
-use super::words;
+use super::{owner, words};
 use crate::clock::own_time;
 use crate::config::{Config, Sources};
 use crate::consensus::restore::{self, FirstNode, NewCluster, RestoreError};
@@ -72,6 +72,7 @@ pub fn restore(args: &RestoreArgs, context: &mut CliContext) -> CommandResult {
 pub fn recover(args: &RecoverArgs, context: &mut CliContext) -> CommandResult {
     let config = args.node.load()?;
     let first = first(&config);
+    owner::expect(&config.node.data_dir)?;
     if !DataFolder::is_used(&config.node.data_dir) {
         return Err(failure(restore::no_data(&config.node.data_dir)));
     }
@@ -121,6 +122,7 @@ fn warning(node: &OfflineNode, config: &Config, end: &str) -> String {
 }
 
 fn open(config: &Config) -> Result<DataFolder, Failure> {
+    owner::expect(&config.node.data_dir)?;
     let log_file = config.log.file.as_deref();
     DataFolder::open(&config.node.data_dir, log_file).map_err(|error| failure(error.into()))
 }
