@@ -79,8 +79,8 @@ impl Node {
         if folder.recovery().exists() {
             let path = folder.path().display();
             let why = format!(
-                "{path}: a recovery from a lost majority was begun here and has not ended; repeat \
-                 the command that began it: punctual cluster recover"
+                "{path}: a restore or a recovery was begun here and has not ended; repeat the \
+                 command that began it: punctual restore, or punctual cluster recover"
             );
             return Err(Fatal::Part(why));
         }

@@ -84,7 +84,8 @@ pub enum RestoreError {
     Refused(String),
 }
 
-/// Makes the data folder of the first node of a new cluster from a backup.
+/// Makes the data folder of the first node of a new cluster from a backup. If it was interrupted, a
+/// further call begins anew.
 ///
 /// # Errors
 /// The folder is not empty, the backup cannot be used or is of another cluster name, or the disk
@@ -94,8 +95,9 @@ pub fn restore(
     file: &Path,
     first: &FirstNode,
 ) -> Result<NewCluster, RestoreError> {
-    let content = folder.content(first.log_file.as_deref())?;
-    if !content.is_empty() {
+    let log_file = first.log_file.as_deref();
+    let content = folder.content(log_file)?;
+    if !content.is_empty() && !folder.restore_begun(log_file)? {
         let (path, content) = (folder.path().display(), content.join(", "));
         return Err(RestoreError::Refused(format!(
             "{path} is not empty ({content}), and a backup is restored to an empty data folder: \
@@ -103,7 +105,12 @@ pub fn restore(
         )));
     }
     let from = read_backup(file)?;
+    expect_name(&from, first)?;
+    // As long as this file is there, no node starts in the folder.
+    write_recovery(folder, &from.state)?;
+    folder.remove_data()?;
     let node = found(folder, &from, first)?;
+    folder.end_recovery()?;
     Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: None })
 }
 
@@ -124,23 +131,53 @@ pub fn log_end(folder: &DataFolder, first: &FirstNode) -> Result<Option<LogPos>,
 /// Makes the data folder of a member of a cluster that lost its majority that of the first node of a
 /// new cluster. Its former parts are kept in a folder beside.
 ///
-/// If it was interrupted, a further call goes on with what was read.
+/// If it was interrupted, a further call goes on with what was read, and keeps the former parts in
+/// the same folder.
 ///
 /// # Errors
 /// The folder has no data or cannot be read, the node needs no other one, or the disk failed.
 pub fn recover(folder: &DataFolder, first: &FirstNode) -> Result<NewCluster, RestoreError> {
-    let file = folder.recovery();
-    if !file.exists() {
-        let state = state_of(folder, first)?;
-        let out = AtomicFile::create(folder.reserve(), &file)?;
-        let failed = |source| StorageError::new("write", &file, source);
-        backup::write(&state, out).map_err(failed)?.commit()?;
+    if !folder.recovery().exists() {
+        begin_recovery(folder, first)?;
     }
-    let from = read_backup(&file)?;
+    let from = read_backup(&folder.recovery())?;
+    expect_name(&from, first)?;
+    if let Some(former) = folder.succeeded()? {
+        let FolderIdentity { cluster_id, node, .. } = identity_of(folder, first)?;
+        folder.end_recovery()?;
+        return Ok(NewCluster { cluster_id, node, from, former: Some(former) });
+    }
     let former = folder.set_aside()?;
     let node = found(folder, &from, first)?;
     folder.end_recovery()?;
     Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: Some(former) })
+}
+
+/// Reads the data of a node into the file of the recovery. The folder for the former parts comes
+/// first: with it, a recovery is known from a restore, and a further call finds it.
+pub(super) fn begin_recovery(folder: &DataFolder, first: &FirstNode) -> Result<(), RestoreError> {
+    let state = state_of(folder, first)?;
+    folder.begin_former()?;
+    write_recovery(folder, &state)
+}
+
+fn write_recovery(folder: &DataFolder, state: &State) -> Result<(), RestoreError> {
+    let file = folder.recovery();
+    let out = AtomicFile::create(folder.reserve(), &file)?;
+    let failed = |source| StorageError::new("write", &file, source);
+    Ok(backup::write(state, out).map_err(failed)?.commit()?)
+}
+
+/// A backup is used for a cluster of its name only.
+fn expect_name(from: &backup::LoadedBackup, first: &FirstNode) -> Result<(), RestoreError> {
+    let (name, configured) = (&from.header.cluster_name, &first.cluster_name);
+    if name == configured {
+        return Ok(());
+    }
+    Err(RestoreError::Refused(format!(
+        "the data is of cluster {name}, and these settings are of cluster {configured}: set \
+         cluster.name to {name}"
+    )))
 }
 
 fn read_backup(file: &Path) -> Result<backup::LoadedBackup, RestoreError> {
@@ -238,19 +275,11 @@ fn replayed(
 }
 
 /// Fills a data folder without data. The identity comes last: without it the node does not start.
-fn found(
+pub(super) fn found(
     folder: &DataFolder,
     from: &backup::LoadedBackup,
     first: &FirstNode,
 ) -> Result<NodeId, RestoreError> {
-    let name = &from.header.cluster_name;
-    if *name != first.cluster_name {
-        return Err(RestoreError::Refused(format!(
-            "the data is of cluster {name}, and these settings are of cluster {}: set cluster.name \
-             to {name}",
-            first.cluster_name
-        )));
-    }
     let mut state = from.state.frozen();
     if !state.succeed(first.cluster_id, first.now) {
         return Err(RestoreError::Refused("the counter of the cluster is at its end".to_owned()));

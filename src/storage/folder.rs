@@ -121,9 +121,11 @@ impl DataFolder {
         let log_file = log_file.and_then(|file| file.file_name()?.to_str());
         let left = |name: &str| match name {
             LOCK | LOST_AND_FOUND => false,
-            _ if log_file.is_some_and(|log_file| name.starts_with(log_file)) => false,
             WORK => fs::read_dir(self.work()).is_ok_and(|mut names| names.next().is_some()),
-            _ => true,
+            // What a node creates is shown whatever its log file is called.
+            _ if OURS.contains(&name) || states::is_folder_name(name) => true,
+            _ if former_number(name).is_some() => true,
+            _ => !log_file.is_some_and(|log_file| name.starts_with(log_file)),
         };
         let names = files::names_in(&self.reserve, &self.path)?;
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
@@ -146,25 +148,101 @@ impl DataFolder {
         files::sync_folder(&self.reserve, &self.path)
     }
 
-    /// Moves the data of a cluster to a folder of its own, which it returns. A further call after an
-    /// interruption moves the rest.
+    /// Whether a restore was begun here and has not ended: there is nothing but the file of
+    /// [`Self::recovery`] and parts of a new cluster. A recovery has a folder for the former parts
+    /// before it has that file.
     ///
     /// # Errors
-    /// The folder cannot be created, or a part cannot be moved.
-    pub fn set_aside(&self) -> Result<PathBuf, StorageError> {
-        let names = files::names_in(&self.reserve, &self.path)?;
-        let names: Vec<&str> = names.iter().filter_map(|name| name.to_str()).collect();
-        let last = names.iter().filter_map(|name| former_number(name)).max().unwrap_or(0);
-        let former = self.path.join(format!("{FORMER}{}", last + 1));
-        files::create_folder(&self.reserve, &former)?;
-        let data = |name: &&str| DATA.contains(name) || states::is_folder_name(name);
-        for name in names.into_iter().filter(data) {
-            let path = self.path.join(name);
-            fs::rename(&path, former.join(name)).map_err(StorageError::at("move", &path))?;
+    /// The folder cannot be listed.
+    pub fn restore_begun(&self, log_file: Option<&Path>) -> Result<bool, StorageError> {
+        let content = self.content(log_file)?;
+        let of_it = |name: &String| name == RECOVERY || is_data(name);
+        Ok(self.recovery().exists() && content.iter().all(of_it))
+    }
+
+    /// Creates the folder for the former parts, before anything is moved: a new one, unless the last
+    /// one is still empty.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn begin_former(&self) -> Result<(), StorageError> {
+        let last = self.last_former()?;
+        if last > 0 && files::names_in(&self.reserve, &self.former(last))?.is_empty() {
+            return Ok(());
         }
-        files::sync_folder(&self.reserve, &former)?;
-        files::sync_folder(&self.reserve, &self.path)?;
+        files::create_folder(&self.reserve, &self.former(last + 1))?;
+        files::sync_folder(&self.reserve, &self.path)
+    }
+
+    /// Moves the data of a cluster to the last folder for former parts, which it returns. The
+    /// identity is moved last. A further call after an interruption moves the rest to the same
+    /// folder; if all was moved, what is here is part of the next cluster and is removed.
+    ///
+    /// # Errors
+    /// A part cannot be moved.
+    pub fn set_aside(&self) -> Result<PathBuf, StorageError> {
+        let former = self.former(self.last_former()?.max(1));
+        files::create_folder(&self.reserve, &former)?;
+        if former.join(identity::IDENTITY).exists() {
+            self.remove_data()?;
+            return Ok(former);
+        }
+        let moved = |name: &str| {
+            let path = self.path.join(name);
+            fs::rename(&path, former.join(name)).map_err(StorageError::at("move", &path))
+        };
+        let (identity, parts): (Vec<String>, Vec<String>) =
+            self.data()?.into_iter().partition(|name| name == identity::IDENTITY);
+        for names in [parts, identity] {
+            names.iter().try_for_each(|name| moved(name))?;
+            files::sync_folder(&self.reserve, &former)?;
+            files::sync_folder(&self.reserve, &self.path)?;
+        }
         Ok(former)
+    }
+
+    /// The folder with the former parts, if they are in it completely and so are the parts of the
+    /// next cluster in this one.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn succeeded(&self) -> Result<Option<PathBuf>, StorageError> {
+        let former = self.former(self.last_former()?);
+        let both = [&self.path, &former].map(|folder| folder.join(identity::IDENTITY).exists());
+        Ok((both == [true, true]).then_some(former))
+    }
+
+    /// Removes the data of a cluster, the identity first.
+    ///
+    /// # Errors
+    /// A part cannot be removed.
+    pub fn remove_data(&self) -> Result<(), StorageError> {
+        let mut names = self.data()?;
+        names.sort_by_key(|name| name != identity::IDENTITY);
+        for name in names {
+            let path = self.path.join(name);
+            let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
+            self.reserve.open(|| remove(&path)).map_err(StorageError::at("remove", &path))?;
+        }
+        files::sync_folder(&self.reserve, &self.path)
+    }
+
+    /// The names of the parts that are the data of a cluster.
+    fn data(&self) -> Result<Vec<String>, StorageError> {
+        let names = files::names_in(&self.reserve, &self.path)?;
+        let names = names.iter().filter_map(|name| name.to_str());
+        Ok(names.filter(|name| is_data(name)).map(str::to_owned).collect())
+    }
+
+    fn former(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{FORMER}{number}"))
+    }
+
+    /// The highest number of a folder with former parts. 0: there is none.
+    fn last_former(&self) -> Result<u64, StorageError> {
+        let names = files::names_in(&self.reserve, &self.path)?;
+        let numbers = names.iter().filter_map(|name| former_number(name.to_str()?));
+        Ok(numbers.max().unwrap_or(0))
     }
 
     /// The checkpoints.
@@ -185,6 +263,11 @@ impl Drop for FolderLock {
         // Closing the file unlocks it as well.
         let _closed = self.0.unlock();
     }
+}
+
+/// Whether a part of this name is the data of a cluster.
+fn is_data(name: &str) -> bool {
+    DATA.contains(&name) || states::is_folder_name(name)
 }
 
 /// The number of a folder with former parts.
@@ -328,7 +411,8 @@ mod tests {
         let all = ["CURRENT", "identity", "log", "log.synced", "notes", "state.7"];
         assert_eq!(data.content(Some(log_file)).unwrap(), all);
         for number in 1..=2 {
-            // The second time as after an interruption: there is a part only.
+            data.begin_former().unwrap();
+            data.begin_former().unwrap();
             let former = data.set_aside().unwrap();
             assert_eq!(former, folder.path().join(format!("former.{number}")));
             fs::write(folder.path().join("identity"), "next").unwrap();
@@ -344,6 +428,19 @@ mod tests {
         assert_eq!(foreign(data.reserve(), folder.path(), None).unwrap(), ["n1.log", "notes"]);
         fs::write(folder.path().join("work/report"), "").unwrap();
         assert!(data.content(None).unwrap().contains(&"work".to_owned()));
+    }
+
+    #[test]
+    fn data_is_shown_whatever_the_log_file_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path(), None).unwrap();
+        let all = ["CURRENT", "former.1", "identity", "log", "log.synced", "output", "state.7"];
+        for name in all {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for log_file in ["log", "l", "state", "s", "former", "identity", "CURRENT", "o"] {
+            assert_eq!(data.content(Some(Path::new(log_file))).unwrap(), all, "{log_file}");
+        }
     }
 
     #[test]

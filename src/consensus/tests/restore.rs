@@ -1,6 +1,7 @@
 //! A new cluster from the data folder that is left of another, and from a backup.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use super::super::backup;
@@ -135,25 +136,128 @@ fn survivors_are_compared_by_where_their_logs_end() {
     assert_eq!(restore::recover(&folder, &first(2, 0xC2)).unwrap().from.header.applied, 4);
 }
 
+/// The files of a folder with their content, except its lock.
+fn files_in(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_in(&path));
+        } else if !path.ends_with("lock") {
+            let content = std::fs::read(&path).unwrap();
+            files.insert(path, content);
+        }
+    }
+    files
+}
+
+/// Where a recovery is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RecoveryStep {
+    FormerFolder,
+    WasRead,
+    SomeWereMoved,
+    AllWereMoved,
+    SomeWereMade,
+    AllWereMade,
+}
+
+/// Recovers a folder up to a step.
+fn interrupted(folder: &DataFolder, step: RecoveryStep) {
+    folder.begin_former().unwrap();
+    let (path, former) = (folder.path(), folder.path().join("former.1"));
+    if step >= RecoveryStep::WasRead {
+        restore::begin_recovery(folder, &first(2, 0xC2)).unwrap();
+    }
+    if step == RecoveryStep::SomeWereMoved {
+        std::fs::rename(path.join("log"), former.join("log")).unwrap();
+    }
+    if step >= RecoveryStep::AllWereMoved {
+        folder.set_aside().unwrap();
+    }
+    if step >= RecoveryStep::SomeWereMade {
+        let from = backup::read(std::fs::File::open(folder.recovery()).unwrap()).unwrap();
+        restore::found(folder, &from, &first(2, 0xC2)).unwrap();
+    }
+    if step == RecoveryStep::SomeWereMade {
+        std::fs::remove_file(path.join("identity")).unwrap();
+        std::fs::remove_file(path.join("CURRENT")).unwrap();
+    }
+}
+
 #[test]
-fn a_recovery_that_was_interrupted_goes_on_from_what_it_read() {
+fn a_recovery_that_was_interrupted_goes_on_and_keeps_the_former_data_in_one_folder() {
+    use RecoveryStep::{
+        AllWereMade, AllWereMoved, FormerFolder, SomeWereMade, SomeWereMoved, WasRead,
+    };
+    for step in [FormerFolder, WasRead, SomeWereMoved, AllWereMoved, SomeWereMade, AllWereMade] {
+        let path = tempfile::tempdir().unwrap();
+        let folder = left_over(path.path(), &[1, 2, 3]);
+        // Opening the log for the first time may change its files, so that comes before.
+        restore::log_end(&folder, &first(2, 0xC2)).unwrap();
+        let in_former = |(file, content): (PathBuf, Vec<u8>)| {
+            let name = file.strip_prefix(path.path()).unwrap().to_owned();
+            (path.path().join("former.1").join(name), content)
+        };
+        let before: BTreeMap<_, _> = files_in(path.path()).into_iter().map(in_former).collect();
+        interrupted(&folder, step);
+        let made = restore::recover(&folder, &first(2, 0xC3)).unwrap();
+        assert_eq!(made.former, Some(path.path().join("former.1")), "{step:?}");
+        let kept = files_in(&path.path().join("former.1"));
+        let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        let identity = path.path().join("former.1/identity");
+        assert_eq!(kept[&identity], before[&identity], "{step:?}");
+        let left_out = |file: &PathBuf| !kept.contains_key(file);
+        assert_eq!(names(&before).into_iter().filter(left_out).count(), 0, "{step:?}");
+        let content = folder.content(None).unwrap();
+        let all = ["CURRENT", "former.1", "identity", "log", "log.synced", "state.1"];
+        assert_eq!(content, all, "{step:?}");
+        // The first call had ended but for the last step, or the second one began anew.
+        let id = if step == AllWereMade { 0xC2 } else { 0xC3 };
+        let (identity, state, _) = opened(&folder);
+        assert_eq!((made.cluster_id, identity.cluster_id, state.cluster().id), (id, id, id));
+        assert_eq!(made.node, identity.node);
+    }
+}
+
+/// A later loss of a majority of the new cluster.
+#[test]
+fn a_further_recovery_keeps_the_data_of_each_former_cluster() {
     let path = tempfile::tempdir().unwrap();
     let folder = left_over(path.path(), &[1, 2, 3]);
-    let whole = restore::recover(&folder, &first(2, 0xC2)).unwrap().from;
-    // As after a crash behind the first steps: with the former parts, with some of the new ones.
-    for part in ["nothing", "identity", "log"] {
-        let file = std::fs::File::create(folder.recovery()).unwrap();
-        backup::write(&whole.state, file).unwrap();
-        if part != "nothing" {
-            let path = folder.path().join(part);
-            let gone = if path.is_dir() { std::fs::remove_dir_all } else { std::fs::remove_file };
-            gone(path).unwrap();
+    restore::recover(&folder, &first(2, 0xC2)).unwrap();
+    let first_former = files_in(&path.path().join("former.1"));
+    // The data of a cluster of three again.
+    folder.remove_data().unwrap();
+    drop(folder);
+    let folder = left_over(path.path(), &[1, 2, 3]);
+    let made = restore::recover(&folder, &first(2, 0xC4)).unwrap();
+    assert_eq!(made.former, Some(path.path().join("former.2")));
+    assert_eq!(files_in(&path.path().join("former.1")), first_former);
+}
+
+#[test]
+fn a_restore_that_was_interrupted_begins_anew_and_a_recovery_is_not_taken_for_one() {
+    let path = tempfile::tempdir().unwrap();
+    let folder = left_over(&path.path().join("old"), &[1, 2, 3]);
+    interrupted(&folder, RecoveryStep::AllWereMoved);
+    let file = path.path().join("test.backup");
+    std::fs::copy(folder.recovery(), &file).unwrap();
+    let used = refusal(restore::restore(&folder, &file, &first(2, 0xC3)));
+    assert!(used.contains("is not empty (former.1, recovery.backup)"), "{used}");
+    for gone in [&["identity", "CURRENT"][..], &["identity"], &[]] {
+        let folder = DataFolder::open(&path.path().join(gone.len().to_string()), None).unwrap();
+        restore::restore(&folder, &file, &first(1, 0xC5)).unwrap();
+        std::fs::copy(&file, folder.recovery()).unwrap();
+        for name in gone {
+            std::fs::remove_file(folder.path().join(name)).unwrap();
         }
-        let made = restore::recover(&folder, &first(2, 0xC3)).unwrap();
-        assert_eq!(made.from.header, whole.header);
-        let (identity, state, _) = opened(&folder);
-        assert_eq!((identity.cluster_id, state.cluster().id), (0xC3, 0xC3), "{part}");
+        restore::restore(&folder, &file, &first(1, 0xC6)).unwrap();
+        assert_eq!(opened(&folder).0.cluster_id, 0xC6, "{gone:?}");
         assert!(!folder.recovery().exists());
+        // It is whole now, and not restored over.
+        let used = refusal(restore::restore(&folder, &file, &first(1, 0xC7)));
+        assert!(used.contains("is not empty"), "{used}");
     }
 }
 
