@@ -150,9 +150,12 @@ impl ReadyExecutions {
         now.into_iter().for_each(|one| self.tasks.insert(needs.clone(), one));
         let now_of_class = first(&self.tasks);
         if former_of_class != now_of_class {
-            let classes = &mut self.classes;
-            former_of_class.map(|(one, needs)| classes.remove(ClassFamily(needs), one));
-            now_of_class.map(|(one, needs)| classes.insert(ClassFamily(needs), one));
+            if let Some((one, needs)) = former_of_class {
+                self.classes.remove(ClassFamily(needs), one);
+            }
+            if let Some((one, needs)) = now_of_class {
+                self.classes.insert(ClassFamily(needs), one);
+            }
         }
     }
 
