@@ -31,7 +31,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 63] = [
+pub const ALL: [(&str, &str); 62] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("backfill-cursor-ignored", "ticks of a backfill are taken wherever its cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
@@ -96,7 +96,6 @@ pub const ALL: [(&str, &str); 63] = [
     ),
     ("moves-ignored", "nobody listens when a member says that it is at another address"),
     ("removed-keeps-vote", "a member that is removed stays a voter"),
-    ("removed-with-attempts", "a node is removed whose attempts have not ended"),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
     (
         "place-held-by-unknown",

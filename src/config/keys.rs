@@ -69,7 +69,8 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("node", "slots", "0",
         "Executions that the node carries out at once; 0 = no limit."),
     key("node", "labels", "{}",
-        "For the selectors of tasks, such as { zone = \"eu-1\" }; node and host are automatic."),
+        "For the selectors of tasks, such as { zone = \"eu-1\" }. Automatic are node, \
+         host, and shell (\"true\" where processes are started)."),
     key("http", "enabled", "true",
         "Whether the API is served."),
     key("http", "listen", r#""127.0.0.1:8080""#,

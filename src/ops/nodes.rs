@@ -23,12 +23,12 @@ const LABELS_MAX: usize = 64;
 /// `node_not_found`.
 pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<NodeRecord>, OpError> {
     let number = id.parse::<u64>().ok();
-    let nodes = || view.state.nodes();
-    let named = nodes().find(|node| node.info.name == id);
-    // Of several joins under one id the last one counts.
-    let found = named.or_else(|| {
-        nodes().filter(|node| Some(node.id.configured()) == number).max_by_key(|node| node.id)
-    });
+    // Of several joins under one id or name the last one counts.
+    let last = |fits: &dyn Fn(&NodeRecord) -> bool| {
+        view.state.nodes().filter(|node| fits(node)).max_by_key(|node| node.id)
+    };
+    let named = last(&|node| node.info.name == id);
+    let found = named.or_else(|| last(&|node| Some(node.id.configured()) == number));
     found.ok_or_else(|| Refusal::NodeNotFound.into())
 }
 
@@ -180,6 +180,10 @@ mod tests {
         apply(state, &Command::NodeUp(Box::new(NodeUp { node, boot: u128::from(node.0), info })));
     }
 
+    fn view(state: &State, own: NodeId) -> StateView {
+        StateView { state: state.clone(), members: Members::of(state), now: Timestamp(1), own }
+    }
+
     /// The roles of the nodes, in their order, with these voters, the first of which leads.
     fn roles(state: &State, voters: &[NodeId]) -> Vec<String> {
         let seen = NodesSeen {
@@ -191,9 +195,7 @@ mod tests {
             owned: BTreeMap::new(),
             tasks: 0,
         };
-        let members = Members::of(state);
-        let view = StateView { state: state.clone(), members, now: Timestamp(1), own: voters[0] };
-        let shown = super::members(&view, &seen).into_iter();
+        let shown = super::members(&view(state, voters[0]), &seen).into_iter();
         shown.map(|member| format!("{} {}", member.name, &*member.role)).collect()
     }
 
@@ -220,5 +222,9 @@ mod tests {
         assert_eq!(roles(&state, &[one, two, three])[3], "n3 learner");
         let shown = roles(&state, &[two, one, anew]);
         assert_eq!(shown, ["n1 follower", "n2 leader", "n3 learner", "n3 follower"]);
+        // Until its former record is gone there are two of one name. The new node is meant.
+        for called in ["n3", "3"] {
+            assert_eq!(find(&view(&state, one), called).unwrap().id, anew, "{called}");
+        }
     }
 }

@@ -208,8 +208,8 @@ fn named(
     name: &str,
 ) -> Result<NodeId, OpError> {
     let here = find(view, name).ok().map(|node| node.id).filter(|id| nodes.contains_key(id));
-    let found =
-        here.or_else(|| nodes.values().find(|node| node.info.name == name).map(|node| node.id));
+    let called = nodes.values().filter(|node| node.info.name == name).map(|node| node.id);
+    let found = here.or_else(|| called.max());
     found.ok_or_else(|| {
         let names: Vec<&str> = nodes.values().map(|node| node.info.name.as_str()).collect();
         let rule = format!("`{name}` is none of the nodes {}", names.join(", "));

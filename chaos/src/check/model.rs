@@ -293,12 +293,13 @@ impl ReferenceModel {
     /// The log index of the drain that is in force for a member at another index; none: it takes
     /// tasks.
     pub fn drained_since(&self, member: u64, index: u64) -> Option<u64> {
-        let mut since = None;
+        let mut since: Option<(u64, u64)> = None;
         let until = self.drains.iter().take_while(|(at, _, _)| *at <= index);
-        for (at, _, drained) in until.filter(|(_, node, _)| node >> 16 == member) {
-            since = if *drained { since.or(Some(*at)) } else { None };
+        for (at, node, drained) in until.filter(|(_, node, _)| node >> 16 == member) {
+            let before = since.filter(|(of, _)| of == node);
+            since = drained.then(|| before.unwrap_or((*node, *at)));
         }
-        since
+        since.map(|(_, at)| at)
     }
 
     fn command(&mut self, command: Command, answer: &Response) {
@@ -336,6 +337,8 @@ impl ReferenceModel {
             Command::NodeUp(up) => {
                 if let Answer::Session(session) = answer {
                     self.node_up(up.node.0, session.0);
+                    // A member that was replaced is another node, which nobody drained.
+                    self.drains.push((self.index, up.node.0, self.drained.contains(&up.node.0)));
                 }
             }
             Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),

@@ -26,14 +26,13 @@ pub struct BugsArguments {
 }
 
 /// Bugs that are only or most quickly detected with one focus. The others are searched with all.
-const FOCUS: [(&str, Focus); 8] = [
+const FOCUS: [(&str, Focus); 7] = [
     ("change-slept-over", Focus::Calm),
     ("checkpoint-into-other-store", Focus::Snapshots),
     ("late-grant-begun", Focus::SlowEngines),
     ("moves-ignored", Focus::Members),
     ("place-held-by-unknown", Focus::SilentLeaders),
     ("removed-keeps-vote", Focus::Members),
-    ("removed-with-attempts", Focus::Members),
     ("stop-in-gap-lost", Focus::Snapshots),
 ];
 

@@ -70,8 +70,11 @@ impl ReferenceModel {
         let cancelled = one.tick.is_some() && task.is_some_and(|task| task.cancelled.is_some());
         let over =
             one.stopping || deleted || cancelled || one.by_caller || status == Status::Success;
-        // What ends cancelled though nobody asked for it was interrupted by its node.
+        // What ends cancelled though nobody asked for it was interrupted by its node. What an
+        // executor or a caller calls a failure, though it was asked to stop, is the stop.
+        let outside = one.executor.is_some() || one.by_caller;
         let ends = match status {
+            Status::Failed if one.stopping && outside => Status::Cancelled,
             Status::Cancelled if one.stopping => status,
             Status::Cancelled if unknown => Status::Lost,
             Status::Cancelled => Status::Failed,

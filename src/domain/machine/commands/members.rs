@@ -91,7 +91,7 @@ impl State {
         let known = self.registers.nodes.get(&node).cloned();
         if let Some(former) = &known {
             let goes = former.liveness == Liveness::Down || former.intent == Intent::Removing;
-            if !goes || (self.runs_on(node) && !bug!("removed-with-attempts")) {
+            if !goes || self.runs_on(node) {
                 return Err(Refusal::Order);
             }
             self.registers.nodes.remove(&node);
