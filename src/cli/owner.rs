@@ -2,6 +2,7 @@
 //! files that the node cannot open.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -10,36 +11,45 @@ use rustix::process::geteuid;
 
 use super::exit::{Exit, Failure};
 
-/// Refuses to write to a data folder that is not of this user.
+/// Refuses to write to a data folder as root if it is of another user, and to one that this user may
+/// not look into. Other users write only where they are meant to.
 ///
 /// # Errors
-/// The folder is of another user, which the message names.
+/// The folder is of another user, which the message names, or cannot be looked into.
 pub fn expect(folder: &Path) -> Result<(), Failure> {
-    let exists = folder.exists();
-    let nearest = folder.ancestors().find_map(|path| fs::metadata(path).ok());
-    let Some(owner) = nearest.map(|found| found.uid()) else { return Ok(()) };
-    if !is_of_another(geteuid().as_raw(), owner, exists) {
+    let refused = |message: String| Err(Failure { exit: Exit::No, message });
+    let shown = folder.display();
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return refused(format!(
+                "nothing was done: {shown}: {error}\n  Type the command as the user of the node"
+            ));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    // A node may run as root in a folder of another user, where it has left files.
+    let identity = fs::metadata(folder.join("identity")).ok();
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let nearest = || whole.ancestors().find_map(|path| fs::metadata(path).ok());
+    let Some(owner) = identity.or_else(nearest).map(|found| found.uid()) else { return Ok(()) };
+    if !is_of_another(geteuid().as_raw(), owner) {
         return Ok(());
     }
-    let user = match User::from_uid(Uid::from_raw(owner)) {
-        Ok(Some(user)) => user.name,
-        Ok(None) | Err(_) => format!("#{owner}"),
+    let (user, sudo) = match User::from_uid(Uid::from_raw(owner)) {
+        Ok(Some(user)) => (user.name.clone(), user.name),
+        Ok(None) | Err(_) => (format!("#{owner}"), format!("'#{owner}'")),
     };
-    let folder = folder.display();
-    let is_theirs = if exists { "is" } else { "would be in a folder" };
-    let message = format!(
-        "nothing was done: {folder} {is_theirs} of user {user}, and a node that runs as {user} \
-         could not open what another user writes there\n  Type the command as {user}, for example \
-         with: sudo -u {user} punctual …"
-    );
-    Err(Failure { exit: Exit::No, message })
+    let is_theirs = if folder.exists() { "is" } else { "would be in a folder" };
+    refused(format!(
+        "nothing was done: {shown} {is_theirs} of user {user}, and a node that runs as {user} could \
+         not open what root writes there\n  Type the command as {user}, for example with: sudo -u \
+         {sudo} punctual …, or give the folder to root"
+    ))
 }
 
-/// Whether what this user writes to a folder of that one would be of the wrong user. A folder that
-/// does not exist yet is in one of that user, which says something only for root: it can write
-/// everywhere, and others only where they are meant to.
-const fn is_of_another(own: u32, owner: u32, exists: bool) -> bool {
-    own != owner && (exists || own == 0)
+/// Whether what this user writes to a folder of that one would be of the wrong user.
+const fn is_of_another(own: u32, owner: u32) -> bool {
+    own == 0 && owner != 0
 }
 
 #[cfg(test)]
@@ -48,19 +58,11 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_user_is_left_to_that_user() {
-        for (own, owner, exists, refused) in [
-            (1_000, 1_000, true, false),
-            (0, 0, true, false),
-            (0, 1_000, true, true),
-            (1_001, 1_000, true, true),
-            (1_000, 0, true, true),
-            // Not there yet: in a folder of the service's user, of its own, and below /var/lib.
-            (0, 1_000, false, true),
-            (1_000, 1_000, false, false),
-            (1_000, 0, false, false),
-            (0, 0, false, false),
-        ] {
-            assert_eq!(is_of_another(own, owner, exists), refused, "{own} {owner} {exists}");
+        // Others write where they may: a volume of root's with a group of theirs, for example.
+        for (own, owner, refused) in
+            [(0, 1_000, true), (0, 0, false), (1_000, 1_000, false), (1_000, 0, false)]
+        {
+            assert_eq!(is_of_another(own, owner), refused, "{own} {owner}");
         }
     }
 
@@ -80,5 +82,8 @@ mod tests {
             assert!(message.contains("sudo -u nobody"), "{message}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // A node that runs as root has been there.
+        fs::write(folder.path().join("identity"), "").unwrap();
+        assert_eq!(expect(folder.path()), Ok(()));
     }
 }

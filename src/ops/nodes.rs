@@ -195,7 +195,7 @@ mod tests {
             owned: BTreeMap::new(),
             tasks: 0,
         };
-        let shown = super::members(&view(state, voters[0]), &seen).into_iter();
+        let shown = members(&view(state, voters[0]), &seen).into_iter();
         shown.map(|member| format!("{} {}", member.name, &*member.role)).collect()
     }
 

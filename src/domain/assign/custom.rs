@@ -22,9 +22,10 @@ pub trait AssignmentStrategy: Send + Sync + 'static {
     /// The leading node asks it on a thread for blocking work: when nodes that may own tasks came,
     /// went or changed, when tasks came or went, and else once a minute. While it moves tasks although
     /// the nodes are the same, it is asked less and less often when tasks come or go, at last once a
-    /// minute too. All nodes should run the
-    /// same program, since any of them may lead. A node that is chosen for a task without having
-    /// what the task needs (labels of its selector, a function) does not get it.
+    /// minute too. All nodes should run the same program, since any of them may lead. Each of them asks
+    /// it also for `what-if`, with nodes that are only supposed: an answer must not depend on former
+    /// ones. A node that is chosen for a task without having what the task needs (labels of its
+    /// selector, a function) does not get it.
     fn assign(&self, tasks: &[TaskToAssign<'_>], nodes: &[NodeToAssign<'_>]) -> Vec<Option<usize>>;
 }
 
