@@ -77,6 +77,7 @@ impl DataFolder {
 
     /// Whether a folder has the data of a node, or a restore or recovery was begun in it. Nothing is
     /// locked or created.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn is_used(path: &Path) -> bool {
         path.join(identity::IDENTITY).exists() || path.join(RECOVERY).exists()
