@@ -83,7 +83,8 @@ impl State {
     }
 
     /// A command whose sender may repeat the request: the first answer stands for all. A refusal
-    /// that asks for a look at a newer state is no answer, so the key stays free.
+    /// that asks for a look at a newer state is no answer, so the key stays free. Nor is it one that the
+    /// next tick of a backfill has to wait.
     fn keyed(
         &mut self,
         cx: &EntryContext<'_>,
@@ -97,7 +98,9 @@ impl State {
             Ok(None) => self.forget_key(&key.text.into()),
         }
         let response = self.command(cx, packed, effects)?;
-        if !response.as_ref().is_err_and(Refusal::outdated) {
+        let waits = packed.kind == Command::BACKFILL;
+        let no_answer = |refusal: &Refusal| refusal.outdated() || (waits && refusal.passes());
+        if !response.as_ref().is_err_and(no_answer) {
             let number = self.step();
             self.remember(cx, key, number, &response);
         }

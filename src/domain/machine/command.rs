@@ -445,6 +445,8 @@ impl Command {
     /// The number of [`Command::StartOn`].
     pub const START_ON: u16 = 33;
     const FAIL: u16 = 35;
+    /// The number of [`Command::Backfill`].
+    pub const BACKFILL: u16 = 42;
 
     /// The task of a command about ticks or attempts, without reading the rest of it: all of these
     /// begin with it.

@@ -180,6 +180,12 @@ impl Refusal {
         matches!(self, Self::RevisionMismatch { .. } | Self::Cursor { .. } | Self::Session)
     }
 
+    /// Whether executions that live are in the way: when they have ended, the same is accepted.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::NoRoom | Self::Overlap | Self::QueueFull | Self::MaxLive)
+    }
+
     /// The stable code of interfaces, logs and metrics.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
