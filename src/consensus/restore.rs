@@ -16,7 +16,7 @@ use openraft::{EntryPayload, Membership};
 use super::backup::{self, UnusableBackup};
 use super::checkpoint::Checkpoints;
 use super::machine::{self, CheckpointError, LoadedCheckpoint};
-use super::types::{RaftMember, StoredMembership, Vote, log_id};
+use super::types::{RaftMember, StoredMembership, Vote, log_id, pos};
 use super::wire::{self, Unreadable};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::{Applied, State};
@@ -114,7 +114,7 @@ pub fn restore(
     Ok(NewCluster { cluster_id: first.cluster_id, node, from, former: None })
 }
 
-/// Where the log in the data folder of a node ends. None: it has no entry. Of the members that are
+/// Where the log or the checkpoint in the data folder of a node ends. None: it has no entry. Of the members that are
 /// left of a cluster, the one whose log ends last, first by term and then by index, has every entry
 /// that was acknowledged, if any of them has.
 ///
@@ -124,8 +124,24 @@ pub fn log_end(folder: &DataFolder, first: &FirstNode) -> Result<Option<LogPos>,
     identity_of(folder, first)?;
     let log = WalLog::open(&folder.log(), folder.reserve())?;
     let last = log.state().last;
+    let log: Arc<dyn LogStore> = Arc::new(log);
+    // After a snapshot was installed and the power failed, the log may end before the checkpoint.
+    let loaded = loaded(folder, &log);
     log.close();
-    Ok(last)
+    let applied = loaded?.and_then(|loaded| loaded.applied).map(|applied| pos(&applied));
+    Ok(last.max(applied))
+}
+
+/// The checkpoint in a data folder.
+fn loaded(
+    folder: &DataFolder,
+    log: &Arc<dyn LogStore>,
+) -> Result<Option<LoadedCheckpoint>, RestoreError> {
+    let checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(log))?;
+    machine::load(&checkpoints).map_err(|error| match error {
+        CheckpointError::Storage(error) => RestoreError::from(error),
+        other => RestoreError::Data(format!("the checkpoint: {other}")),
+    })
 }
 
 /// Makes the data folder of a member of a cluster that lost its majority that of the first node of a
@@ -226,12 +242,7 @@ fn replayed(
     log: &Arc<dyn LogStore>,
 ) -> Result<(State, BTreeSet<u64>), RestoreError> {
     let damaged = |why: &dyn std::fmt::Display| RestoreError::Data(why.to_string());
-    let checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(log))?;
-    let loaded = machine::load(&checkpoints).map_err(|error| match error {
-        CheckpointError::Storage(error) => RestoreError::from(error),
-        other => damaged(&format!("the checkpoint: {other}")),
-    })?;
-    let (mut state, applied, mut membership) = match loaded {
+    let (mut state, applied, mut membership) = match loaded(folder, log)? {
         Some(LoadedCheckpoint { state, applied, membership, .. }) => {
             (state, applied.map(|id| id.index()), membership.membership().clone())
         }

@@ -134,6 +134,12 @@ fn survivors_are_compared_by_where_their_logs_end() {
     assert!(other.contains("it belongs to node 2"), "{other}");
     // Looking changes nothing.
     assert_eq!(restore::recover(&folder, &first(2, 0xC2)).unwrap().from.header.applied, 4);
+    // A checkpoint that was installed counts for what the log has lost.
+    let end = restore::log_end(&folder, &first(2, 0xC2)).unwrap();
+    assert!(end.is_some_and(|end| end.index == 4), "{end:?}");
+    std::fs::remove_dir_all(folder.log()).unwrap();
+    std::fs::remove_file(path.path().join("log.synced")).unwrap();
+    assert_eq!(restore::log_end(&folder, &first(2, 0xC2)).unwrap(), end);
 }
 
 /// The files of a folder with their content, except its lock.
