@@ -106,6 +106,7 @@ impl AssignmentWatch {
             return false;
         }
         if !proposed::is_needed(state, members_now) {
+            self.computed = None;
             return false;
         }
         let basis = Basis { members, names: state.names() };

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::world::EngineWorld;
 use crate::domain::assign::Members;
 use crate::domain::assign::custom::{AssignmentStrategy, NodeToAssign, TaskToAssign};
-use crate::domain::assign::proposed::{StrategyFault, choices, is_moving, parts};
+use crate::domain::assign::proposed::{StrategyFault, choices, is_followed_now, is_moving, parts};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Assign, Command};
 use crate::domain::machine::envelope;
+use crate::domain::task::Strategy;
 use crate::engine::assigner::AssignmentWatch;
 use crate::stories::StoryWorld;
 
@@ -199,6 +200,17 @@ fn an_answer_that_cannot_be_followed_changes_nothing() {
 }
 
 #[test]
+fn a_deleted_mark_follows_no_strategy() {
+    let mut world = world(&["add a every 600s", "add b every 600s strategy=custom"]);
+    let of = |world: &EngineWorld| {
+        is_followed_now(&world.state, &Members::of(&world.state), Strategy::Custom)
+    };
+    assert!(of(&world));
+    world.line("delete b");
+    assert!(!of(&world));
+}
+
+#[test]
 fn nothing_is_computed_while_no_task_follows_such_a_strategy() {
     let mut world = world(&["add a every 600s"]);
     let mut watch = AssignmentWatch::default();
@@ -208,6 +220,10 @@ fn nothing_is_computed_while_no_task_follows_such_a_strategy() {
     assert!(!due(&world), "it follows none either");
     world.line("add c every 600s strategy=range");
     assert!(due(&world));
+    world.line("update c every 600s");
+    assert!(!due(&world));
+    world.line("update c every 600s strategy=range");
+    assert!(due(&world), "it follows it again");
     world.line("update c every 600s");
     world.line("strategy custom");
     assert!(!due(&world), "the strategy of the cluster is new");
