@@ -174,7 +174,7 @@ fn as_proposed(
     own: Option<&OwnStrategy>,
 ) -> Result<Members, OpError> {
     let mut assigns: Vec<Assign> = proposed::parts(state, &members).into_iter().collect();
-    if proposed::is_followed(state, &members, Strategy::Custom) {
+    if proposed::is_followed_now(state, &members, Strategy::Custom) {
         let own = own.ok_or_else(no_strategy)?;
         let choices = proposed::choices(state, &members, &*own.0);
         assigns.extend(choices.map_err(|fault| OpError::internal(&fault.to_string()))?);

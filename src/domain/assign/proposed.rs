@@ -53,6 +53,12 @@ fn following<'a>(
     })
 }
 
+/// Whether a task follows a strategy. A deleted mark that named it does not.
+#[must_use]
+pub fn is_followed_now(state: &State, members: &Members, strategy: Strategy) -> bool {
+    is_followed(state, members, strategy) && following(state, members, strategy).next().is_some()
+}
+
 /// Other parts for `range`; none: those of the state fit.
 #[must_use]
 pub fn parts(state: &State, members: &Members) -> Option<Assign> {
