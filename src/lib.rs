@@ -109,6 +109,7 @@ mod transport;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod transport;
+mod ui;
 
 #[cfg(feature = "cli")]
 mod cli;

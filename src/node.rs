@@ -37,7 +37,9 @@ pub use self::functions::FuncResult;
 pub use self::handle::Node;
 pub use self::task_builder::TaskBuilder;
 pub use self::watch::{Watch, WatchOptions};
-use crate::api::{self, ApiSettings, Context, HttpLimits, NodeFiles, RunningParts, Scans, Streams};
+use crate::api::{
+    self, ApiSettings, Context, HttpLimits, KeptOverview, NodeFiles, RunningParts, Scans, Streams,
+};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
 use crate::config::Config;
@@ -100,6 +102,7 @@ impl Node {
             scans: Scans::default(),
             files: NodeFiles::of(&config),
             streams: Streams::new(config.http.streams, config.http.event_readers),
+            overview: KeptOverview::default(),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,

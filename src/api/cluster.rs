@@ -7,14 +7,13 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::IntoResponse;
 use futures_util::StreamExt;
 
-use super::Stopping;
-
 use super::extract::{HandlerResult, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::output::stopped;
 use super::reply::{answer, index, ok};
 use crate::domain::spec;
 use crate::dto::{CleanupAllRequest, StrategyRequest, TransferRequest};
+use crate::ops::streams::Stopping;
 use crate::ops::{backup, cluster};
 
 /// The media type of a backup.

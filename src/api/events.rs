@@ -6,7 +6,6 @@ use axum::extract::Extension;
 use axum::response::sse::Event;
 use futures_util::stream;
 
-use super::Stopping;
 use super::extract::{HandlerResult, ReadRequest};
 use super::output::{data, stream_of};
 use super::params::Params;
@@ -15,6 +14,7 @@ use crate::domain::ids::EventId;
 use crate::ops::OpError;
 use crate::ops::context::Freshness;
 use crate::ops::events::{self, EventFilter, EventNews, EventStart, kinds};
+use crate::ops::streams::Stopping;
 
 /// The most of the newest events that a reader may begin with.
 const LAST_MAX: u64 = 1_000;

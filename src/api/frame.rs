@@ -172,7 +172,7 @@ fn foreign_host(request: &Request) -> Option<OpError> {
 }
 
 /// Whether a `Host` header is a loopback address, with or without a port.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         _ => host,

@@ -40,18 +40,23 @@ mod what_if;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use tokio::sync::watch;
 
 pub use self::server::{HttpLimits, serve};
 pub use crate::ops::output::{OUTPUT_KIND, serve_output};
-pub use crate::ops::{ApiSettings, Context, NodeFiles, RunningParts, Scans, Streams};
+pub use crate::ops::{ApiSettings, Context, KeptOverview, NodeFiles, RunningParts, Scans, Streams};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::frame::is_loopback;
 #[cfg(test)]
 pub(crate) use self::params::Params;
 #[cfg(test)]
 pub(crate) use self::tasks::about::tick_range;
+
+use crate::ui;
 
 use self::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use self::frame::RequestFrame;
@@ -62,7 +67,7 @@ pub fn router(context: Arc<Context>) -> Router {
         router.layer(from_fn_with_state(RequestFrame::of(&context, form), frame::frame))
     };
     let measured = context.settings.bench.as_ref().map(|_| bench::router()).unwrap_or_default();
-    let own = routes::router(PROBLEM).merge(measured).fallback(frame::not_found);
+    let own = routes::router(PROBLEM).merge(measured).merge(ui::router()).fallback(no_route);
     let mut cron = routes::router(CRON);
     for rest in ["/api/cron", "/api/cron/", "/api/cron/{*rest}"] {
         cron = cron.route(rest, any(frame::not_found));
@@ -73,6 +78,10 @@ pub fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// Signals that the node is stopping to responses without an end, such as streams.
-#[derive(Clone)]
-pub(crate) struct Stopping(pub watch::Receiver<bool>);
+/// The answer where there is no route: a page for browsers, and an error for programs.
+async fn no_route(visit: ui::Visit, uri: Uri) -> Response {
+    if visit.wants_page {
+        return ui::not_found(visit);
+    }
+    frame::not_found(uri).await.into_response()
+}

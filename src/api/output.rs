@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 
-use super::Stopping;
 use super::extract::{HandlerResult, PathSegment, ReadRequest};
 use super::reply::index;
 use crate::domain::ids::ExecutionId;
 use crate::ops::OpError;
 use crate::ops::context::StateView;
 use crate::ops::output::{self, OutputEvent, OutputNow};
+use crate::ops::streams::Stopping;
 use crate::ops::tasks::follow;
 
 /// A stream without news says so.
@@ -120,9 +120,7 @@ pub(super) fn stream_of(
 /// Waits until the node stops.
 pub(super) async fn stopped(stopping: Option<Extension<Stopping>>) {
     match stopping {
-        Some(Extension(Stopping(mut stop))) => {
-            let _gone = stop.wait_for(|stop| *stop).await;
-        }
+        Some(Extension(stopping)) => stopping.stopped().await,
         None => std::future::pending().await,
     }
 }

@@ -42,6 +42,7 @@ mod table;
 mod task;
 #[cfg(test)]
 mod tests;
+mod ui;
 mod usage;
 mod watch;
 mod what_if;
@@ -99,6 +100,8 @@ pub enum CliCommand {
     Dev(dev::DevArguments),
     /// Run a node
     Serve(serve::ServeArguments),
+    /// Serve the web page apart from the nodes
+    Ui(ui::UiArgs),
     /// Measure on clusters of its own
     Bench(bench::BenchArguments),
     /// Carry out shell actions for a node
@@ -221,6 +224,7 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
     match command {
         CliCommand::Dev(arguments) => dev::run(arguments, context).await,
         CliCommand::Serve(arguments) => serve::run(arguments).await,
+        CliCommand::Ui(args) => ui::run(args, context).await,
         CliCommand::Bench(arguments) => bench::run(arguments, context).await,
         CliCommand::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
         CliCommand::Daily(command) | CliCommand::Task(command) => task::run(command, context).await,

@@ -4,37 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fetch;
 use super::local::{LocalClock, length};
 use crate::domain::time::Millis;
 use crate::dto::{
-    ActionBody, DailyBody, EndedView, ExecutionView, LastExecution, PauseView, Rfc3339, RuleBody,
-    ScheduleBody, TaskView, WarningView,
+    EndedView, ExecutionView, LastExecution, PauseView, Rfc3339, TaskView, WarningView,
 };
+
+pub use crate::dto::short::{action, quoted, result, schedule};
 
 /// What holds for every `catch_up`.
 pub const ON_TIME: &str = "up to limits.failover_timeout late is on time";
-
-/// `every 5s`, `0 2 * * * Europe/Berlin`, `daily 02:00`, `manual`.
-#[must_use]
-pub fn schedule(schedule: &ScheduleBody) -> String {
-    let zone = schedule.timezone.as_ref().map(|zone| format!(" {zone}")).unwrap_or_default();
-    match &schedule.rule {
-        RuleBody::Interval(every) => format!("every {every}"),
-        RuleBody::Cron(cron) => format!("{cron}{zone}"),
-        RuleBody::At(at) => format!("at {}", at.0),
-        RuleBody::Delay(delay) => format!("delay {delay}"),
-        RuleBody::Daily(DailyBody::One(time)) => format!("daily {time}{zone}"),
-        RuleBody::Daily(DailyBody::Many(times)) => format!("daily {}{zone}", times.join(",")),
-        RuleBody::Weekly { days, at } => format!("weekly {} {at}{zone}", days.join(",")),
-        RuleBody::Monthly { days, at } => {
-            let days: Vec<String> = days.iter().map(ToString::to_string).collect();
-            format!("monthly {} {at}{zone}", days.join(","))
-        }
-        RuleBody::Immediate(_) => "immediate".to_owned(),
-        RuleBody::Manual(_) => "manual".to_owned(),
-    }
-}
 
 /// The schedule of a task, if its definition is known.
 #[must_use]
@@ -102,28 +81,6 @@ pub fn ending(ended: &EndedView) -> String {
     format!("{}{exit}{status}", ended.status)
 }
 
-/// What a task does.
-#[must_use]
-pub fn action(action: Option<&ActionBody>) -> String {
-    match action {
-        None => "by the function or executor of its name".to_owned(),
-        Some(ActionBody::Http(http)) => format!("{} {}", http.method, http.url),
-        Some(ActionBody::Shell(shell)) => {
-            let words: Vec<String> = shell.argv.iter().map(|word| quoted(word)).collect();
-            let user = shell.user.as_ref().map(|user| format!(" (as {user})")).unwrap_or_default();
-            format!("{}{user}", words.join(" "))
-        }
-        Some(ActionBody::Executor(executor)) => {
-            let names = match executor.names.as_slice() {
-                [] => "an executor that declared it".to_owned(),
-                names => format!("an executor of {}", names.join(", ")),
-            };
-            format!("by {names} ({})", executor.balance)
-        }
-        Some(other) => fetch::value(other).to_string(),
-    }
-}
-
 /// A value of a definition in one line: a text as it is, `none` for null.
 #[must_use]
 pub fn value(value: &Value) -> String {
@@ -133,17 +90,6 @@ pub fn value(value: &Value) -> String {
             text.clone()
         }
         other => other.to_string(),
-    }
-}
-
-/// A word of a command line as a shell would need it.
-#[must_use]
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -161,30 +107,6 @@ pub fn duration(execution: &ExecutionView, clock: &LocalClock) -> String {
     }
     let started = execution.start_time.filter(|_| execution.status == "running");
     started.map(|at| format!("{} so far", length(clock.now().since(at.0)))).unwrap_or_default()
-}
-
-/// What became of it: `exit 0`, `status 200`, or the newest attempt's detail.
-#[must_use]
-pub fn result(execution: &ExecutionView) -> String {
-    if let Some(reason) = &execution.reason {
-        return reason.clone();
-    }
-    if let Some(code) = execution.exit_code {
-        return format!("exit {code}");
-    }
-    if let Some(status) = execution.http_status {
-        return format!("status {status}");
-    }
-    let newest = execution.attempts.last().and_then(|attempt| attempt.detail.clone());
-    let detail = newest.unwrap_or_default();
-    // What only repeats the status explains nothing.
-    match &*execution.status {
-        "lost" if detail.is_empty() || detail == "lost" => {
-            "its node went away before it reported the end".to_owned()
-        }
-        status if detail == status => String::new(),
-        _ => detail,
-    }
 }
 
 /// Whether an execution of this status has come to its end.
@@ -216,6 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dto::{ActionBody, ScheduleBody};
 
     #[test]
     fn schedules_read_like_the_options_that_make_them() {
@@ -253,6 +176,6 @@ mod tests {
         }}));
         assert_eq!(action(Some(&http)), "POST http://x/");
         let function = read(json!({"func": {"id": "report"}}));
-        assert_eq!(action(Some(&function)), r#"{"func":{"id":"report"}}"#);
+        assert_eq!(action(Some(&function)), "function report");
     }
 }

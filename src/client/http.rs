@@ -7,11 +7,12 @@ use std::time::Duration;
 /// Connection timeout. After it the next server is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
-/// Creates a client that trusts the certificate authorities of the machine.
+/// Creates a client that trusts the certificate authorities of the machine. Without a limit an answer
+/// may take as long as it likes, as a stream does.
 ///
 /// # Errors
 /// A sentence with the reason.
-pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
+pub(super) fn make(answer_within: Option<Duration>) -> Result<reqwest::Client, String> {
     let mut roots = rustls::RootCertStore::empty();
     // Without certificates, https requests fail with an error. http does not need any.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -21,7 +22,11 @@ pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    if let Some(limit) = answer_within {
+        builder = builder.timeout(limit);
+    }
+    builder
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("punctual/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -29,7 +34,6 @@ pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .connect_timeout(CONNECT_WITHIN)
-        .timeout(answer_within)
         .build()
         .map_err(|error| format!("the HTTP client cannot be made: {}", reason(&error)))
 }

@@ -133,11 +133,12 @@ pub fn if_match(revision: u64) -> [(&'static str, String); 1] {
     [("If-Match", format!("\"{revision}\""))]
 }
 
-/// A client for single requests, without repeating anything.
+/// A client for single requests, without repeating anything. Without a limit an answer may take as
+/// long as it likes.
 ///
 /// # Errors
 /// No TLS library, as a sentence.
-pub fn plain(answer_within: Duration) -> Result<reqwest::Client, String> {
+pub fn plain(answer_within: Option<Duration>) -> Result<reqwest::Client, String> {
     http::make(answer_within)
 }
 
@@ -153,7 +154,7 @@ impl Client {
         if let Some(odd) = servers.iter().find(|url| !matches!(url.scheme(), "http" | "https")) {
             return Err(ClientError::Usage(format!("{odd} is neither http nor https")));
         }
-        let http = http::make(patience.answer_within).map_err(ClientError::Usage)?;
+        let http = http::make(Some(patience.answer_within)).map_err(ClientError::Usage)?;
         Ok(Self { http, servers, preferred: AtomicUsize::new(0), patience })
     }
 

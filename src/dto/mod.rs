@@ -22,6 +22,7 @@ mod preview;
 #[cfg(test)]
 mod published;
 mod request;
+pub(crate) mod short;
 mod stats;
 mod task;
 mod tick;
@@ -70,9 +71,11 @@ pub use self::task::{
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
 pub use self::what_if::{MovedTaskView, MovesView, ShareView, WhatIfView};
 pub use crate::domain::spec::bodies::ActionBody;
-pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
+pub use crate::domain::spec::bodies::{
+    CalendarBody, CatchUpBody, DailyBody, RuleBody, ScheduleBody, TaskBody, Word,
+};
 #[cfg(feature = "cli")]
-pub use crate::domain::spec::bodies::{ChainsBody, DailyBody, RetryBody, RuleBody};
+pub use crate::domain::spec::bodies::{ChainsBody, RetryBody};
 pub use crate::domain::time::Rfc3339;
 
 /// The values of a field that has one of these words, or null.

@@ -166,6 +166,14 @@ impl EventFollower {
         next.unwrap_or(self.last)
     }
 
+    /// Passes over what has happened by now.
+    pub fn skip(&mut self) {
+        if let Ok(running) = self.context.running() {
+            self.ready.clear();
+            self.last = self.last.max(running.consensus.replica().newest_event());
+        }
+    }
+
     /// Waits for the next news; none: there will be no more.
     pub async fn next(&mut self) -> Option<EventNews> {
         let news = self.news().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::OpError;
 use super::context::Context;
@@ -75,5 +75,16 @@ impl StreamPlace {
     /// `too_many_streams`.
     pub fn of_events(context: &Context) -> Result<Self, OpError> {
         context.streams.events.take(|| context.metrics.event_reader())
+    }
+}
+
+/// Tells streams, which have no end of their own, that the node stops.
+#[derive(Clone)]
+pub(crate) struct Stopping(pub watch::Receiver<bool>);
+
+impl Stopping {
+    /// Waits until the node stops.
+    pub async fn stopped(mut self) {
+        let _gone = self.0.wait_for(|stop| *stop).await;
     }
 }

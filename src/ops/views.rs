@@ -67,6 +67,11 @@ fn source_view(task: &Task, source: &TaskSource) -> SourceView {
     }
 }
 
+/// Whether a task came from files and somebody else changed it since.
+pub(crate) fn drifted(state: &State, task: &Task) -> bool {
+    state.source(task).is_some_and(|source| task.live.definition != Some(source.definition))
+}
+
 /// What is worth knowing of a definition that is valid.
 pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
     let told = schedule::warnings(&spec.schedule);
@@ -117,7 +122,7 @@ pub(crate) fn totals(totals: &Totals) -> TotalsView {
 }
 
 /// The oldest execution that may start, and for which no executor is there.
-fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
+pub(crate) fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWait> {
     let state = &view.state;
     if task.waiting() == 0 {
         return None;

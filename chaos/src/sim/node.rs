@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use punctual::api::{self, ApiSettings, Context, NodeFiles, RunningParts, Scans, Streams};
+use punctual::api::{
+    self, ApiSettings, Context, KeptOverview, NodeFiles, RunningParts, Scans, Streams,
+};
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{
     self, ConsensusParts, ConsensusSettings, Formats, MemberAddress, RunningConsensus,
@@ -216,6 +218,7 @@ impl SimMachine {
             progress: saying,
             scans: Scans::default(),
             streams: Streams::new(STREAMS_MAX, STREAMS_MAX),
+            overview: KeptOverview::default(),
             files: NodeFiles::default(),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),

@@ -42,9 +42,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
-use super::Stopping;
 use crate::domain::error_code::ErrorCode;
 use crate::ops::OpError;
+use crate::ops::streams::Stopping;
 
 use self::activity::{Activity, Overdue, Tracked};
 use self::wire::Wire;

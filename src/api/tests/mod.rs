@@ -19,6 +19,7 @@ mod lines;
 mod many;
 mod members;
 mod output;
+mod pages;
 mod repeats;
 mod routes;
 mod running;
@@ -179,7 +180,7 @@ impl ApiRig {
         let node = tokio::spawn(node.run(async move {
             let _dropped = stopped.await;
         }));
-        let client = crate::client::plain(PATIENCE).unwrap();
+        let client = crate::client::plain(Some(PATIENCE)).unwrap();
         let rig = Self { context, client, base, stop, node, _folder: folder };
         rig.until("/readyz", |got| got.status == 200).await;
         rig

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::ApiRig;
 use crate::api::error::{CRON, PROBLEM};
 use crate::api::frame::{self, RequestFrame};
-use crate::api::{self, ApiSettings, Context, HttpLimits, Scans, Streams};
+use crate::api::{self, ApiSettings, Context, HttpLimits, KeptOverview, Scans, Streams};
 use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
@@ -210,6 +210,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         progress: saying,
         scans: Scans::default(),
         streams: Streams::new(2, 2),
+        overview: KeptOverview::default(),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",
@@ -237,7 +238,7 @@ async fn a_node_that_waits_says_for_what() {
         stopped,
         HttpLimits::default(),
     ));
-    let client = crate::client::plain(Duration::from_secs(10)).unwrap();
+    let client = crate::client::plain(Some(Duration::from_secs(10))).unwrap();
     for (path, status) in [
         ("/livez", 200),
         ("/readyz", 503),
@@ -417,7 +418,7 @@ async fn a_body_announced_as_too_large_is_refused_before_it_is_asked_for() {
         }
     }
     // Who sends it all the same hears why.
-    let client = crate::client::plain(Duration::from_secs(10)).unwrap();
+    let client = crate::client::plain(Some(Duration::from_secs(10))).unwrap();
     let sent = client.post(format!("http://{address}/api/v1/tasks")).body(vec![b' '; 4 << 20]);
     assert_eq!(sent.send().await.unwrap().status(), 413);
     stop.send_replace(true);

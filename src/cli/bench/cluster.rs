@@ -47,7 +47,7 @@ impl BenchCluster {
         let number: u64 = rand::random();
         let folder = std::env::temp_dir().join(format!("punctual-bench-{number:016x}"));
         DirBuilder::new().mode(0o700).create(&folder).map_err(failure)?;
-        let http = crate::client::plain(ANSWER_LIMIT).map_err(failure)?;
+        let http = crate::client::plain(Some(ANSWER_LIMIT)).map_err(failure)?;
         if !servers.is_empty() {
             let urls = servers.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());
             let mut cluster = Self { children: None, urls: urls.collect(), folder, http };

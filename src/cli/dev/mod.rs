@@ -206,6 +206,9 @@ async fn show(
         out.say(&format!("  n{}  {url}{lead}", number + 1));
     }
     out.say("a cluster for trying out: loopback only, no tokens, shell actions on");
+    if let Some(first) = urls.first() {
+        out.say(&format!("the web page: {first}"));
+    }
     if arguments.demo {
         demo::add(client).await?;
     }
@@ -239,7 +242,7 @@ async fn ready(
     children: &Arc<Mutex<Children>>,
 ) -> Result<usize, Failure> {
     let deadline = tokio::time::Instant::now() + READY_LIMIT;
-    let http = crate::client::plain(READY_LIMIT).map_err(failure)?;
+    let http = crate::client::plain(Some(READY_LIMIT)).map_err(failure)?;
     for url in urls {
         loop {
             if let Some(ended) = children.lock().await.ended() {

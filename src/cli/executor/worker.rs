@@ -156,7 +156,7 @@ fn worker(
     let data = data.unwrap_or_else(|| std::env::temp_dir().join(format!("punctual-{id}")));
     let exec = exec(data, open_files).map_err(failed)?;
     let client = context.patient_client(PATIENCE)?;
-    let http = plain(PATIENCE.answer_within).map_err(Failure::usage)?;
+    let http = plain(Some(PATIENCE.answer_within)).map_err(Failure::usage)?;
     let capacity = file.capacity.unwrap_or(0);
     let registration = json!({
         "name": name,
@@ -389,7 +389,7 @@ mod tests {
         let exec = exec(folder, None).unwrap();
         let servers = vec![server];
         let client = Client::new(servers.clone(), PATIENCE).unwrap();
-        let http = plain(PATIENCE.answer_within).unwrap();
+        let http = plain(Some(PATIENCE.answer_within)).unwrap();
         let (id, secret, capacity) = ("e-1".to_owned(), None, 0);
         let runs = Runs::new(RunParts { id, secret, capacity, file, exec, http, servers });
         let (url, registered) = ("http://10.0.0.9:9090".to_owned(), AtomicBool::new(true));

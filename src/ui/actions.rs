@@ -1,0 +1,262 @@
+//! What forms do: each calls one operation, and goes back to the page that it came from with a word
+//! about what was done.
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::response::Response;
+
+use std::sync::Arc;
+
+use super::parts::{execution_path, task_path};
+use super::text::{self, Text};
+use super::visit::{Form, done};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::executor::ExecutorStatus;
+use crate::dto::{PauseRequest, TriggerRequest};
+use crate::ops::context::Context;
+use crate::ops::tasks::bulk::{self, Operation, TaskSelection};
+use crate::ops::tasks::lifecycle::{self, Deletion};
+use crate::ops::tasks::trigger;
+use crate::ops::{OpError, cluster, executions, executors, nodes};
+
+/// A form about one object: what the path names, and what is to be done.
+pub(super) struct ActionForm {
+    form: Form,
+    object: String,
+    action: String,
+}
+
+impl FromRequest<Arc<Context>> for ActionForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let params = RawPathParams::from_request_parts(&mut parts, context).await;
+        let named = |name: &str| {
+            let params = params.as_ref().ok()?;
+            let found = params.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.to_owned())
+        };
+        let object = named("name").or_else(|| named("id")).unwrap_or_default();
+        let action = named("action").unwrap_or_default();
+        let form = Form::from_request(Request::from_parts(parts, body), context).await?;
+        Ok(Self { form, object, action })
+    }
+}
+
+impl ActionForm {
+    /// The answer: back to where the form was, or why it was not done.
+    fn answer(&self, home: &str, result: Result<(Text, String), OpError>) -> Response {
+        match result {
+            Ok((said, about)) => {
+                let said = self.form.visit.lang.fill(said, &[&about]);
+                done(self.form.back(home), &said)
+            }
+            Err(problem) => self.form.visit.refuse(&problem),
+        }
+    }
+
+    fn unknown(&self) -> OpError {
+        OpError::new(ErrorCode::RouteNotFound, format!("there is no action {:?}", self.action))
+    }
+}
+
+/// `POST /tasks/{name}/{action}`.
+pub(super) async fn task(action: ActionForm) -> Response {
+    let name = action.object.clone();
+    let result = task_done(&action, &name).await;
+    // A task that was removed has no page.
+    let home = if action.action == "cleanup" { "/tasks".to_owned() } else { task_path(&name) };
+    if action.action == "cleanup" && result.is_ok() {
+        return done("/tasks", &action.form.visit.lang.fill(text::DID_CLEANUP, &[&name]));
+    }
+    action.answer(&home, result)
+}
+
+async fn task_done(action: &ActionForm, name: &str) -> Result<(Text, String), OpError> {
+    let caller = action.form.caller();
+    let about = name.to_owned();
+    Ok(match action.action.as_str() {
+        "trigger" => {
+            let made = trigger::trigger(&caller, name, TriggerRequest::default()).await?;
+            (text::DID_TRIGGER, made.body.execution.id().to_owned())
+        }
+        "pause" => {
+            let reason = action.form.get("reason").map(str::to_owned);
+            let pause = PauseRequest { reason, until: None };
+            lifecycle::pause(&caller, name, pause, false).await?;
+            (text::DID_PAUSE, about)
+        }
+        "resume" => {
+            lifecycle::resume(&caller, name).await?;
+            (text::DID_RESUME, about)
+        }
+        "cancel" => {
+            lifecycle::cancel(&caller, name, false).await?;
+            (text::DID_CANCEL, about)
+        }
+        "delete" => {
+            lifecycle::delete(&caller, name, Deletion::default()).await?;
+            (text::DID_DELETE, about)
+        }
+        "reuse" => {
+            lifecycle::reuse(&caller, name).await?;
+            (text::DID_REUSE, about)
+        }
+        "cleanup" => {
+            lifecycle::cleanup(&caller, name).await?;
+            (text::DID_CLEANUP, about)
+        }
+        _ => return Err(action.unknown()),
+    })
+}
+
+/// `POST /executions/{id}/{action}`.
+pub(super) async fn execution(action: ActionForm) -> Response {
+    let id = action.object.clone();
+    let result = execution_done(&action, &id).await;
+    action.answer(&execution_path(&id), result)
+}
+
+async fn execution_done(action: &ActionForm, id: &str) -> Result<(Text, String), OpError> {
+    let caller = action.form.caller();
+    Ok(match action.action.as_str() {
+        "stop" => {
+            executions::stop(&caller, id).await?;
+            (text::DID_STOP, id.to_owned())
+        }
+        "retry" => {
+            let made = executions::retry(&caller, id).await?;
+            (text::DID_RETRY, made.body.execution.id().to_owned())
+        }
+        "dismiss" => {
+            executions::dismiss(&caller, id).await?;
+            (text::DID_DISMISS, id.to_owned())
+        }
+        _ => return Err(action.unknown()),
+    })
+}
+
+/// `POST /nodes/{id}/{action}`.
+pub(super) async fn node(action: ActionForm) -> Response {
+    let result = node_done(&action).await;
+    action.answer("/nodes", result)
+}
+
+async fn node_done(action: &ActionForm) -> Result<(Text, String), OpError> {
+    let (caller, id) = (action.form.caller(), action.object.as_str());
+    Ok(match action.action.as_str() {
+        "drain" => (text::DID_DRAIN, nodes::drain(&caller, id, true).await?.body.name),
+        "undrain" => (text::DID_UNDRAIN, nodes::drain(&caller, id, false).await?.body.name),
+        "lead" => {
+            let leader = cluster::transfer_leader(&caller, Some(id)).await?.body.leader;
+            (text::DID_TRANSFER, leader.unwrap_or_else(|| id.to_owned()))
+        }
+        _ => return Err(action.unknown()),
+    })
+}
+
+/// `POST /executors/{id}/{action}`.
+pub(super) async fn executor(action: ActionForm) -> Response {
+    let result = executor_done(&action).await;
+    action.answer("/executors", result)
+}
+
+async fn executor_done(action: &ActionForm) -> Result<(Text, String), OpError> {
+    let (caller, id) = (action.form.caller(), action.object.as_str());
+    let reason = action.form.get("reason").unwrap_or_default();
+    let (status, said) = match action.action.as_str() {
+        "maintenance" => (ExecutorStatus::Maintenance, text::DID_MAINTENANCE),
+        "online" => (ExecutorStatus::Online, text::DID_ONLINE),
+        _ => return Err(action.unknown()),
+    };
+    executors::set_status(&caller, id, status, reason).await?;
+    Ok((said, id.to_owned()))
+}
+
+/// `POST /scheduler/{action}`.
+pub(super) async fn scheduler(action: ActionForm) -> Response {
+    let caller = action.form.caller();
+    let result = match action.action.as_str() {
+        "start" => Ok((true, text::DID_START)),
+        "stop" => Ok((false, text::DID_STOP_SCHEDULER)),
+        _ => Err(action.unknown()),
+    };
+    let result = match result {
+        Ok((on, said)) => {
+            cluster::set_scheduler(&caller, on).await.map(|_switched| (said, String::new()))
+        }
+        Err(problem) => Err(problem),
+    };
+    action.answer("/nodes", result)
+}
+
+/// `POST /tasks`: one action on the selected tasks.
+pub(super) async fn tasks(form: Form) -> Response {
+    let names: Vec<String> = form.all("name").map(str::to_owned).collect();
+    let operation = match form.get("action") {
+        Some("pause") => Operation::Pause { reason: String::new(), until: None },
+        Some("resume") => Operation::Resume,
+        Some("trigger") => Operation::Trigger { parameters: None },
+        Some("cancel") => Operation::Cancel,
+        Some("delete") => Operation::Delete { stop: false, tombstone: false },
+        other => {
+            let why = format!("there is no action {:?}", other.unwrap_or_default());
+            return form.visit.refuse(&OpError::new(ErrorCode::RouteNotFound, why));
+        }
+    };
+    let caller = form.caller();
+    match bulk::bulk(&caller, operation, TaskSelection::Names(names)).await {
+        Ok(answer) => {
+            let items = answer.body;
+            let counts = [items.succeeded.to_string(), items.failed.to_string()];
+            let mut said = form.visit.lang.fill(text::DID_MANY, &[&counts[0], &counts[1]]);
+            if let Some(refused) = items.items.iter().find_map(|item| item.detail.as_ref()) {
+                said.push_str(&format!(" ({refused})"));
+            }
+            done(form.back("/tasks"), &said)
+        }
+        Err(problem) => form.visit.refuse(&problem),
+    }
+}
+
+/// `POST /executions`: retries or dismisses several. Each one is done by itself; the form's key makes
+/// sure that none is done twice.
+pub(super) async fn executions(form: Form) -> Response {
+    let ids: Vec<&str> = form.get("ids").unwrap_or_default().split(' ').collect();
+    let retries = match form.get("action") {
+        Some("retry") => true,
+        Some("dismiss") => false,
+        other => {
+            let why = format!("there is no action {:?}", other.unwrap_or_default());
+            return form.visit.refuse(&OpError::new(ErrorCode::RouteNotFound, why));
+        }
+    };
+    let (mut good, mut refused) = (0_usize, Vec::new());
+    for id in ids {
+        let mut caller = form.caller();
+        caller.key = caller.key.map(|key| format!("{key} {id}"));
+        let result = if retries {
+            executions::retry(&caller, id).await
+        } else {
+            executions::dismiss(&caller, id).await
+        };
+        match result {
+            Ok(_) => {
+                good += 1;
+                if retries {
+                    // What is repeated waits for no decision any more.
+                    let mut seen = form.caller();
+                    seen.key = None;
+                    let _ended_otherwise = executions::dismiss(&seen, id).await;
+                }
+            }
+            Err(problem) => refused.push(problem.detail().to_owned()),
+        }
+    }
+    let counts = [good.to_string(), refused.len().to_string()];
+    let mut said = form.visit.lang.fill(text::DID_MANY, &[&counts[0], &counts[1]]);
+    if let Some(first) = refused.first() {
+        said.push_str(&format!(" ({first})"));
+    }
+    done(form.back("/failed"), &said)
+}
