@@ -31,7 +31,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 62] = [
+pub const ALL: [(&str, &str); 65] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("backfill-cursor-ignored", "ticks of a backfill are taken wherever its cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
@@ -96,6 +96,9 @@ pub const ALL: [(&str, &str); 62] = [
     ),
     ("moves-ignored", "nobody listens when a member says that it is at another address"),
     ("removed-keeps-vote", "a member that is removed stays a voter"),
+    ("removed-registers", "a node that was removed registers again"),
+    ("restored-counter-kept", "the counter of a new cluster is that of the state it goes on from"),
+    ("restored-attempts-kept", "attempts of the former cluster go on in a new one"),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
     (
         "place-held-by-unknown",

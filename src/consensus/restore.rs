@@ -22,7 +22,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 use crate::storage::{
-    AtomicFile, DataFolder, FolderIdentity, LogPos, LogStore, StorageError, WalLog,
+    AtomicFile, DataFolder, FolderIdentity, LogPos, LogStore, StorageError, Stores, WalLog,
 };
 
 /// The term in which the log of a new cluster begins.
@@ -122,22 +122,32 @@ pub fn restore(
 /// The folder has no data or cannot be read, or is that of another node.
 pub fn log_end(folder: &DataFolder, first: &FirstNode) -> Result<Option<LogPos>, RestoreError> {
     identity_of(folder, first)?;
-    let log = WalLog::open(&folder.log(), folder.reserve())?;
-    let last = log.state().last;
-    let log: Arc<dyn LogStore> = Arc::new(log);
-    // After a snapshot was installed and the power failed, the log may end before the checkpoint.
-    let loaded = loaded(folder, &log);
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
+    let end = end_of(Box::new(folder.states()), &log);
     log.close();
-    let applied = loaded?.and_then(|loaded| loaded.applied).map(|applied| pos(&applied));
-    Ok(last.max(applied))
+    end
 }
 
-/// The checkpoint in a data folder.
+/// Where a log or the checkpoint beside it ends.
+///
+/// # Errors
+/// The checkpoint cannot be read.
+pub fn end_of(
+    stores: Box<dyn Stores>,
+    log: &Arc<dyn LogStore>,
+) -> Result<Option<LogPos>, RestoreError> {
+    let last = log.state().last;
+    // After a snapshot was installed and the power failed, the log may end before the checkpoint.
+    let applied = loaded(stores, log)?.and_then(|loaded| loaded.applied);
+    Ok(last.max(applied.map(|applied| pos(&applied))))
+}
+
+/// The checkpoint of a node.
 fn loaded(
-    folder: &DataFolder,
+    stores: Box<dyn Stores>,
     log: &Arc<dyn LogStore>,
 ) -> Result<Option<LoadedCheckpoint>, RestoreError> {
-    let checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(log))?;
+    let checkpoints = Checkpoints::open(stores, Arc::clone(log))?;
     machine::load(&checkpoints).map_err(|error| match error {
         CheckpointError::Storage(error) => RestoreError::from(error),
         other => RestoreError::Data(format!("the checkpoint: {other}")),
@@ -225,10 +235,27 @@ fn identity_of(folder: &DataFolder, first: &FirstNode) -> Result<FolderIdentity,
 fn state_of(folder: &DataFolder, first: &FirstNode) -> Result<State, RestoreError> {
     let identity = identity_of(folder, first)?;
     let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
-    let read = replayed(folder, &log);
+    let read = left_over(Box::new(folder.states()), &log, identity.node, &mut |_, _, _, _| ());
     log.close();
-    let (state, voters) = read?;
-    if voters == BTreeSet::from([identity.node.0]) {
+    read
+}
+
+/// What is told of each entry that is read: the state after it, its index, its bytes and its answers.
+/// No bytes: it has no commands.
+pub type TellEntry<'a> = &'a mut dyn FnMut(&State, u64, Option<&[u8]>, &Applied);
+
+/// The state of a node of this Raft id with all entries of its log.
+///
+/// # Errors
+/// The data cannot be read, or the node needs no other one.
+pub fn left_over(
+    stores: Box<dyn Stores>,
+    log: &Arc<dyn LogStore>,
+    node: NodeId,
+    tell: TellEntry<'_>,
+) -> Result<State, RestoreError> {
+    let (state, voters) = replayed(stores, log, tell)?;
+    if voters == BTreeSet::from([node.0]) {
         return Err(RestoreError::Refused(
             "this node is the only one with a vote: it needs no other node, start it".to_owned(),
         ));
@@ -238,11 +265,12 @@ fn state_of(folder: &DataFolder, first: &FirstNode) -> Result<State, RestoreErro
 
 /// The state at the end of a log, and the voters there.
 fn replayed(
-    folder: &DataFolder,
+    stores: Box<dyn Stores>,
     log: &Arc<dyn LogStore>,
+    tell: TellEntry<'_>,
 ) -> Result<(State, BTreeSet<u64>), RestoreError> {
     let damaged = |why: &dyn std::fmt::Display| RestoreError::Data(why.to_string());
-    let (mut state, applied, mut membership) = match loaded(folder, log)? {
+    let (mut state, applied, mut membership) = match loaded(stores, log)? {
         Some(LoadedCheckpoint { state, applied, membership, .. }) => {
             (state, applied.map(|id| id.index()), membership.membership().clone())
         }
@@ -264,18 +292,20 @@ fn replayed(
         for (at, bytes) in entries {
             let wrong = |why: &dyn std::fmt::Display| damaged(&format!("log entry {next}: {why}"));
             let entry = wire::read_entry(at, bytes);
+            let (mut payload, mut applied) = (None, Applied::default());
             match entry.map_err(|error: Unreadable| wrong(&error))?.payload {
                 EntryPayload::Blank => state.skip(next),
                 EntryPayload::Membership(changed) => {
                     membership = changed;
                     state.skip(next);
                 }
-                EntryPayload::Normal(payload) => {
-                    let bytes = payload.0.get(1..).unwrap_or_default();
-                    let applied = state.apply(next, bytes, &mut Applied::default());
-                    applied.map_err(|error| wrong(&error))?;
-                }
+                EntryPayload::Normal(normal) => payload = Some(normal),
             }
+            let commands = payload.as_ref().map(|payload| payload.0.get(1..).unwrap_or_default());
+            if let Some(bytes) = commands {
+                state.apply(next, bytes, &mut applied).map_err(|error| wrong(&error))?;
+            }
+            tell(&state, next, commands, &applied);
             next += 1;
         }
     }
@@ -291,6 +321,24 @@ pub(super) fn found(
     from: &backup::LoadedBackup,
     first: &FirstNode,
 ) -> Result<NodeId, RestoreError> {
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
+    let identity = fill(&log, Box::new(folder.states()), from, first)?;
+    log.close();
+    identity.write(folder.reserve(), folder.path())?;
+    Ok(identity.node)
+}
+
+/// Fills an empty log and empty stores with what the first node of a new cluster starts from. Returns
+/// the identity of that node.
+///
+/// # Errors
+/// The disk failed, or a number is at its end.
+pub fn fill(
+    log: &Arc<dyn LogStore>,
+    stores: Box<dyn Stores>,
+    from: &backup::LoadedBackup,
+    first: &FirstNode,
+) -> Result<FolderIdentity, RestoreError> {
     let mut state = from.state.frozen();
     if !state.succeed(first.cluster_id, first.now) {
         return Err(RestoreError::Refused("the counter of the cluster is at its end".to_owned()));
@@ -300,8 +348,7 @@ pub(super) fn found(
     let join = join.map_err(|_large| RestoreError::Refused("no join number is left".to_owned()))?;
     let node = NodeId::new(first.member, join);
     let begin = LogPos { term: FIRST_TERM, node: node.0, index: state.cluster().applied };
-    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log(), folder.reserve())?);
-    begin_log(&log, begin).map_err(|source| StorageError::new("write", folder.log(), source))?;
+    begin_log(log, begin).map_err(|source| StorageError::new("write", log.place(), source))?;
     let at = Some(log_id(begin));
     let address = RaftMember { peer: first.peer.clone(), http: first.http.clone() };
     let (voters, nodes) = (BTreeSet::from([node.0]), BTreeMap::from([(node.0, address)]));
@@ -309,19 +356,16 @@ pub(super) fn found(
     let membership = membership.map_err(|error| RestoreError::Data(error.to_string()))?;
     let membership = StoredMembership::new(at, membership);
     let loaded = LoadedCheckpoint { state, applied: at, membership, promised: 0 };
-    let mut checkpoints = Checkpoints::open(Box::new(folder.states()), Arc::clone(&log))?;
+    let mut checkpoints = Checkpoints::open(stores, Arc::clone(log))?;
     machine::install_loaded(&mut checkpoints, &loaded)?;
     checkpoints.close();
-    log.close();
-    let identity = FolderIdentity {
+    Ok(FolderIdentity {
         cluster_name: first.cluster_name.clone(),
         cluster_id: first.cluster_id,
         node,
         created: first.now,
         voted: true,
-    };
-    identity.write(folder.reserve(), folder.path())?;
-    Ok(node)
+    })
 }
 
 /// Begins a log behind `at`, with a vote, durably.

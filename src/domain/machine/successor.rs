@@ -36,7 +36,8 @@ impl State {
     pub fn succeed(&mut self, id: u128, now: Timestamp) -> bool {
         let Some(counter) = self.cluster.counter.checked_add(COUNTER_LEAP) else { return false };
         let seconds = u64::try_from(now.0.div_euclid(1_000) - FIRST_SECOND).unwrap_or(0);
-        self.cluster.counter = counter.max(seconds.saturating_mul(PER_SECOND));
+        let counter = counter.max(seconds.saturating_mul(PER_SECOND));
+        self.cluster.counter = guards::leap(counter, self.cluster.counter);
         self.cluster.id = id;
         let (index, stamp) = (self.cluster.applied, self.cluster.stamp);
         let cx = EntryContext { index, stamp, by: "" };
@@ -49,10 +50,7 @@ impl State {
     }
 
     fn end_sessions(&mut self, cx: &EntryContext<'_>, effects: &mut Effects) {
-        let granted = |execution: &Execution| {
-            let attempt = execution.attempt.as_ref();
-            attempt.is_some_and(|attempt| guards::end_session(execution, attempt.node))
-        };
+        let granted = |execution: &Execution| guards::ends_with_cluster(execution);
         let tasks = self.tasks.busy().filter(|task| task.live_executions().any(granted));
         let busy: Vec<TaskKey> = tasks.map(|task| task.key).collect();
         for key in busy {

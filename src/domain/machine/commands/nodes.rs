@@ -53,9 +53,7 @@ impl State {
             // Proposed twice, since its answer was late: one process is one session.
             return Ok(Answer::Session(known.session));
         }
-        if self.is_gone(body.node) {
-            return Err(Refusal::NodeGone);
-        }
+        guards::registers(self, body.node)?;
         let intent = match former.as_ref().map_or(Intent::None, |node| node.intent) {
             Intent::Leaving => Intent::None,
             stays => stays,

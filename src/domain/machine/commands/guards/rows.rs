@@ -35,6 +35,12 @@ pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal
     }
 }
 
+/// Gone. A node that was removed, or that another one replaced, registers no more: its Raft id never
+/// comes back.
+pub fn registers(state: &State, node: NodeId) -> Result<(), Refusal> {
+    if state.is_gone(node) { Err(Refusal::NodeGone) } else { Ok(()) }
+}
+
 /// Newest set. The set of files that was begun last stays in force when a node that has it has none
 /// any more, or is no member.
 pub const fn node_without_set(_state: &mut State) {}
@@ -126,6 +132,17 @@ pub fn end_session(execution: &Execution, node: NodeId) -> bool {
     execution.status == Status::Running
         && execution.trigger != Trigger::Claim
         && execution.attempt.as_ref().is_some_and(of_node)
+}
+
+/// New cluster. What nodes of the former cluster carried out ends with it, as with their sessions.
+pub fn ends_with_cluster(execution: &Execution) -> bool {
+    let attempt = execution.attempt.as_ref();
+    attempt.is_some_and(|attempt| end_session(execution, attempt.node))
+}
+
+/// Leap. The counter of a new cluster begins ahead of all that the former one may have issued.
+pub const fn leap(ahead: u64, _former: u64) -> u64 {
+    ahead
 }
 
 /// Executor. An attempt goes to an executor that is online and takes one more; a grant asked for

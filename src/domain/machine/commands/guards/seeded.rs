@@ -39,6 +39,10 @@ pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal
     rows::session(state, session)
 }
 
+pub fn registers(state: &State, node: NodeId) -> Result<(), Refusal> {
+    if bug!("removed-registers") { Ok(()) } else { rows::registers(state, node) }
+}
+
 pub fn node_without_set(state: &mut State) {
     if bug!("old-set-in-force") {
         let left = state.registers.files.values().filter(|kept| kept.set.0 != 0);
@@ -142,6 +146,14 @@ pub fn end_session(execution: &Execution, node: NodeId) -> bool {
     let runs = execution.status == Status::Running;
     let ends = runs && execution.attempt.as_ref().is_some_and(accepted);
     rows::end_session(execution, node) || (bug!("node-up-ends-accepted") && ends)
+}
+
+pub fn ends_with_cluster(execution: &Execution) -> bool {
+    !bug!("restored-attempts-kept") && rows::ends_with_cluster(execution)
+}
+
+pub fn leap(ahead: u64, former: u64) -> u64 {
+    if bug!("restored-counter-kept") { former } else { rows::leap(ahead, former) }
 }
 
 pub fn executor(executor: &ExecutorRecord, in_flight: u32, holds: bool) -> Result<(), Refusal> {
