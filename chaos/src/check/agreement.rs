@@ -2,6 +2,9 @@
 //! responses and events, and their digests are equal, even after a restart or a snapshot. Each
 //! process applies entries without a gap. Periodically, and whenever a process continues from a
 //! stored state, the records of the state are checked for consistency.
+//!
+//! Each cluster of a run has an observer of its own. A process that was started with the data of one
+//! cluster never has a state of another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use super::owners;
 const SAME: &str = "same answer everywhere";
 const RECORDS: &str = "records agree with each other";
 const FILES: &str = "the newest files are in force";
+const CLUSTER: &str = "no node joins another cluster";
 /// Number of entries between two checks of a whole state.
 const CHECK_EVERY: u64 = 64;
 
@@ -39,6 +43,91 @@ struct AgreementState {
     checked: u64,
     /// The hash of the set of files that was begun last.
     begun: Option<u128>,
+    /// The id of the cluster; none: it has not begun.
+    cluster: Option<u128>,
+    /// Whether another cluster took its place. What is applied for the first time then is not part
+    /// of the history.
+    closed: bool,
+}
+
+/// The clusters of a run, of which each takes the place of the one before.
+pub struct Clusters(Mutex<ClusterSequence>);
+
+struct ClusterSequence {
+    former: Vec<Arc<ReplicaAgreement>>,
+    newest: Arc<ReplicaAgreement>,
+}
+
+impl Clusters {
+    /// The first one.
+    pub fn new(first: ReplicaAgreement) -> Self {
+        Self(Mutex::new(ClusterSequence { former: Vec::new(), newest: Arc::new(first) }))
+    }
+
+    /// The newest one.
+    pub fn newest(&self) -> Arc<ReplicaAgreement> {
+        Arc::clone(&self.0.lock().newest)
+    }
+
+    /// A cluster that begins with this state takes the place of the newest one.
+    pub fn succeed(&self, state: &State) {
+        let mut clusters = self.0.lock();
+        let next = Arc::new(clusters.newest.succeed(state));
+        let former = std::mem::replace(&mut clusters.newest, next);
+        clusters.former.push(former);
+    }
+
+    /// The number of comparisons between replicas, and of checks of a whole state.
+    pub fn looks(&self) -> (u64, u64) {
+        let clusters = self.0.lock();
+        let all = clusters.former.iter().chain([&clusters.newest]);
+        let looks = all.map(|cluster| (cluster.compared(), cluster.checked()));
+        looks.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+}
+
+/// Compares the log of a node that is left of a cluster with what was committed there.
+pub struct LeftOver<'a> {
+    former: &'a ReplicaAgreement,
+    /// The last index up to which it is what was committed.
+    agreed: Option<u64>,
+    /// The entries after that.
+    pub tail: Vec<HistoryEvent>,
+}
+
+impl<'a> LeftOver<'a> {
+    /// Nothing was read of the log.
+    pub fn of(former: &'a ReplicaAgreement) -> Self {
+        Self { former, agreed: None, tail: Vec::new() }
+    }
+
+    /// An entry of the log, the state after it, and its responses.
+    pub fn entry(&mut self, state: &State, index: u64, entry: Option<&[u8]>, out: &Applied) {
+        let inner = self.former.inner.lock();
+        let known = inner.known.get(&index).filter(|_| self.tail.is_empty());
+        if let Some(known) = known.filter(|known| known.entry == entry.map_or(0, xxh3_64)) {
+            if known.digest != state.digest() {
+                let what = format!("what is left of the cluster leads to another entry {index}");
+                self.former.history.violated(SAME, what);
+            }
+            self.agreed = Some(index);
+            return;
+        }
+        let before = index.saturating_sub(1);
+        self.agreed.get_or_insert(before);
+        self.tail.push(HistoryEvent::Committed {
+            index,
+            entry: entry.map(Bytes::copy_from_slice),
+            answers: out.responses[..].into(),
+            marks: entry.map(|entry| marks(state, entry)).unwrap_or_default(),
+            events: out.effects.events.clone(),
+        });
+    }
+
+    /// The last index up to which the log, which ends in this state, is what was committed.
+    pub fn agreed(&self, end: &State) -> u64 {
+        self.agreed.unwrap_or(end.cluster().applied)
+    }
 }
 
 /// The names that an entry marks deleted, with their new revisions.
@@ -69,13 +158,42 @@ impl ReplicaAgreement {
         Self { history, inner: Mutex::default() }
     }
 
+    /// The observer of the cluster that takes the place of this one and begins with this state.
+    fn succeed(&self, state: &State) -> Self {
+        self.inner.lock().closed = true;
+        let known =
+            KnownEntry { entry: 0, answers: [].into(), events: Vec::new(), digest: state.digest() };
+        let inner = AgreementState {
+            known: BTreeMap::from([(state.cluster().applied, known)]),
+            begun: state.files_in_force().map(|set| set.hash),
+            cluster: Some(state.cluster().id),
+            ..AgreementState::default()
+        };
+        Self { history: Arc::clone(&self.history), inner: Mutex::new(inner) }
+    }
+
+    /// The state of a process is one of this cluster.
+    fn belongs(&self, node: usize, state: &State) {
+        let id = state.cluster().id;
+        if id == 0 {
+            return;
+        }
+        let cluster = *self.inner.lock().cluster.get_or_insert(id);
+        self.history.checked(CLUSTER);
+        if cluster != id {
+            let index = state.cluster().applied;
+            let what = format!("node {} has entry {index} of another cluster", node + 1);
+            self.history.violated(CLUSTER, what);
+        }
+    }
+
     /// The number of comparisons between replicas.
-    pub fn compared(&self) -> u64 {
+    fn compared(&self) -> u64 {
         self.inner.lock().compared
     }
 
     /// The number of checks of a whole state.
-    pub fn checked(&self) -> u64 {
+    fn checked(&self) -> u64 {
         self.inner.lock().checked
     }
 
@@ -110,6 +228,7 @@ impl ReplicaAgreement {
         index: u64,
         entry: Option<(&[u8], &Applied)>,
     ) {
+        self.belongs(node, state);
         if index.is_multiple_of(CHECK_EVERY) {
             self.check(node, state);
         }
@@ -149,6 +268,9 @@ impl ReplicaAgreement {
         };
         inner.known.insert(index, known);
         inner.events.extend_from_slice(events);
+        if inner.closed {
+            return;
+        }
         drop(inner);
         self.first(state, index, entry, &answers);
         let marks = entry.map(|entry| marks(state, entry)).unwrap_or_default();
@@ -207,6 +329,7 @@ impl ReplicaAgreement {
 
     /// A process continues from a stored state.
     pub fn replaced(&self, (node, process): (usize, u64), state: &State) {
+        self.belongs(node, state);
         self.check(node, state);
         let index = state.cluster().applied;
         let mut inner = self.inner.lock();
@@ -227,5 +350,80 @@ impl ReplicaAgreement {
         }
         drop(inner);
         self.history.note(Some(node), HistoryEvent::Loaded { process, index });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use punctual::domain::machine::command::Genesis;
+    use punctual::domain::machine::envelope::EntryHead;
+    use punctual::domain::time::Timestamp;
+
+    use super::*;
+
+    /// The first entry of a cluster.
+    fn genesis(id: u128) -> Vec<u8> {
+        let genesis = Command::Genesis(Genesis {
+            id,
+            name: "sim".to_owned(),
+            timezone: "UTC".to_owned(),
+            scheduler: true,
+            callback_key: 5,
+        });
+        let mut packed = Vec::new();
+        envelope::pack(&mut packed, &genesis, "", None);
+        envelope::entry(EntryHead { stamp: Timestamp(1), origin: 7, seq: 1 }, &packed)
+    }
+
+    fn applied(state: &mut State, index: u64, entry: &[u8]) -> Applied {
+        let mut out = Applied::default();
+        state.apply(index, entry, &mut out).unwrap();
+        out
+    }
+
+    /// What complains, of whatever was applied or read.
+    fn complaints(history: &RunHistory) -> Vec<&'static str> {
+        history.violations().into_iter().map(|(_, property, _)| property).collect()
+    }
+
+    #[test]
+    fn a_node_with_the_state_of_another_cluster_is_found() {
+        let history = RunHistory::new();
+        let former = ReplicaAgreement::new(Arc::clone(&history));
+        let mut state = State::default();
+        let out = applied(&mut state, 1, &genesis(0xC1));
+        former.applied((0, 1), &state, 1, Some((&genesis(0xC1), &out)));
+        let mut begun = state.frozen();
+        assert!(begun.succeed(0xC2, Timestamp(1)));
+        let next = former.succeed(&begun);
+        next.replaced((0, 2), &begun);
+        // A former node starts again.
+        former.replaced((1, 3), &state);
+        assert_eq!(complaints(&history), Vec::<&str>::new());
+        former.replaced((1, 3), &begun);
+        next.replaced((2, 4), &state);
+        assert_eq!(complaints(&history), [CLUSTER, SAME, CLUSTER, SAME]);
+    }
+
+    #[test]
+    fn a_log_is_what_was_committed_up_to_the_first_other_entry() {
+        let history = RunHistory::new();
+        let former = ReplicaAgreement::new(Arc::clone(&history));
+        let mut state = State::default();
+        let out = applied(&mut state, 1, &genesis(0xC1));
+        former.applied((0, 1), &state, 1, Some((&genesis(0xC1), &out)));
+        let (mut read, mut left) = (LeftOver::of(&former), State::default());
+        assert_eq!(read.agreed(&state), 1, "all of it is in the checkpoint");
+        for (index, id) in [(1, 0xC1), (2, 0xC3), (3, 0xC1)] {
+            let out = applied(&mut left, index, &genesis(id));
+            read.entry(&left, index, Some(&genesis(id)), &out);
+        }
+        assert_eq!((read.agreed(&left), read.tail.len()), (1, 2));
+        let mut other = LeftOver::of(&former);
+        let mut left = State::default();
+        let out = applied(&mut left, 1, &genesis(0xC3));
+        other.entry(&left, 1, Some(&genesis(0xC3)), &out);
+        assert_eq!((other.agreed(&left), other.tail.len()), (0, 1));
+        assert_eq!(complaints(&history), Vec::<&str>::new());
     }
 }

@@ -75,6 +75,10 @@ pub enum FaultKind {
     MemberReplaced,
     /// A member got another address.
     MemberMoved,
+    /// The cluster was stopped, and a backup of it became a new one.
+    Restored,
+    /// A majority of the members was lost, and what was left became a new cluster.
+    Recovered,
     /// The files of a node changed.
     FilesChanged,
     /// A node had no files any more.
@@ -97,7 +101,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All classes.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -128,6 +132,8 @@ impl FaultKind {
         Self::MemberRemoved,
         Self::MemberReplaced,
         Self::MemberMoved,
+        Self::Restored,
+        Self::Recovered,
         Self::FilesChanged,
         Self::FilesGone,
         Self::SilentLeader,
@@ -299,6 +305,22 @@ pub enum HistoryEvent {
         /// Whether it gets none.
         held: bool,
     },
+    /// A new cluster goes on from what the former one had committed up to here. Entries that the
+    /// former one had not committed may follow before [`Self::Succeeded`].
+    NewCluster {
+        /// The log index.
+        index: u64,
+    },
+    /// The state of the new cluster was made.
+    Succeeded {
+        /// The log index.
+        index: u64,
+        /// The counter of the former cluster there: what it issued up to here is known to the new one.
+        counter: u64,
+        /// The executions that began with it, with the names of their tasks: those that follow others
+        /// that were lost.
+        begun: Vec<(u64, String)>,
+    },
     /// A fault was injected.
     Trouble(String),
     /// All faults ended.
@@ -445,6 +467,15 @@ impl RunHistory {
             _ => None,
         });
         entries.nth(back)
+    }
+
+    /// What is found in the newest committed entry in which there is something to be found.
+    pub fn newest_committed<T>(&self, find: impl Fn(&Bytes) -> Option<T>) -> Option<T> {
+        let inner = self.inner.lock();
+        inner.records.iter().rev().find_map(|record| match &record.event {
+            HistoryEvent::Committed { entry: Some(entry), .. } => find(entry),
+            _ => None,
+        })
     }
 
     /// All records so far.

@@ -9,7 +9,7 @@ use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
 use super::{
     counts, cover, durability, endings, events, failover, halts, lines, liveness, owners,
-    registers, starts, votes,
+    registers, starts, successor, votes,
 };
 use crate::sim::Focus;
 
@@ -35,6 +35,10 @@ pub struct Run {
     pub focus: Focus,
     /// Attempts that a node runs at once; 0: no limit.
     pub slots: u32,
+    /// Whether the cluster was stopped for good before trouble ended.
+    pub broken_off: bool,
+    /// The highest number that the cluster before this one issued.
+    pub former_issued: Option<u64>,
 }
 
 /// Something that was promised and not kept.
@@ -58,8 +62,10 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 52] = [
+pub const PROPERTIES: [&str; 56] = [
     "a drained node starts nothing new",
+    "a new cluster goes on as promised",
+    "a new cluster issues nothing twice",
     "a change of members ends",
     "accepted attempts outlive their nodes",
     "acknowledged writes are durable",
@@ -87,6 +93,7 @@ pub const PROPERTIES: [&str; 52] = [
     "no early start",
     "no execution runs for ever",
     "no grant after delete or pause",
+    "no node joins another cluster",
     "no panic",
     "no spin",
     "no start after delete or pause",
@@ -97,6 +104,7 @@ pub const PROPERTIES: [&str; 52] = [
     "one verdict per tick",
     "records agree with each other",
     "recovery after healing",
+    "removed nodes stay removed",
     "resumes make up for what came meanwhile",
     "same answer everywhere",
     "sessions",
@@ -135,6 +143,14 @@ impl Findings {
         *self.judged.entry(property).or_insert(0) += times;
     }
 
+    /// Adds what was found of another run.
+    pub fn add(&mut self, other: Self) {
+        for (property, times) in other.judged {
+            self.judge(property, times);
+        }
+        self.violations.extend(other.violations);
+    }
+
     /// Notes something that was not kept.
     pub fn complain(
         &mut self,
@@ -151,12 +167,28 @@ impl Findings {
 impl Run {
     /// A run from what happened in it.
     pub fn new(records: Vec<HistoryRecord>, states: Vec<(usize, State)>, nodes: usize) -> Self {
+        Self::going_on(records, states, nodes, None)
+    }
+
+    /// A run of a cluster that may have begun with the state of another one.
+    pub fn going_on(
+        records: Vec<HistoryRecord>,
+        states: Vec<(usize, State)>,
+        nodes: usize,
+        begun: Option<&State>,
+    ) -> Self {
         let mut model = ReferenceModel::default();
         let mut applied_at = BTreeMap::new();
         for record in &records {
-            let HistoryEvent::Committed { index, entry, answers, marks, events } = &record.event
-            else {
-                continue;
+            let (index, entry, answers, marks, events) = match &record.event {
+                HistoryEvent::Committed { index, entry, answers, marks, events } => {
+                    (index, entry, answers, marks, events)
+                }
+                HistoryEvent::Succeeded { index, begun: told, .. } => {
+                    model.succeed(*index, told, begun);
+                    continue;
+                }
+                _ => continue,
             };
             applied_at.insert(*index, record.at);
             if let Some(entry) = entry {
@@ -175,6 +207,8 @@ impl Run {
             wild_clocks: false,
             focus: Focus::General,
             slots: 0,
+            broken_off: false,
+            former_issued: None,
         }
     }
 
@@ -225,6 +259,7 @@ pub fn judge(run: &Run) -> Findings {
         liveness::judge,
         lines::judge,
         failover::judge,
+        successor::judge,
     ] {
         property(run, &mut findings);
     }

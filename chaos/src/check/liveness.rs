@@ -42,6 +42,9 @@ const SILENCE_US: u64 = 6_000_000;
 /// Judges these properties.
 pub fn judge(run: &Run, findings: &mut Findings) {
     sure(run, findings);
+    if run.broken_off {
+        return;
+    }
     findings.judge(RECOVERY, 1);
     if run.states.len() != run.nodes {
         let what = format!("{} of {} nodes run", run.states.len(), run.nodes);
@@ -72,7 +75,11 @@ fn sure_within(focus: Focus) -> Option<u64> {
         Focus::Calm => Some(WRITE_US + WAIT_US + CLIENT_US),
         Focus::SilentLeaders => Some(SILENCE_US + WRITE_US + WAIT_US + CLIENT_US),
         // The messages of most nodes may be late at once.
-        Focus::SlowEngines | Focus::General | Focus::Snapshots | Focus::Members => None,
+        Focus::SlowEngines
+        | Focus::General
+        | Focus::Snapshots
+        | Focus::Members
+        | Focus::Restore => None,
     }
 }
 

@@ -23,4 +23,5 @@ mod owners;
 mod registers;
 mod settles;
 mod starts;
+pub mod successor;
 mod votes;

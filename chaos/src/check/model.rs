@@ -11,14 +11,16 @@ mod endings;
 mod executions;
 mod executors;
 mod lines;
+mod members;
 mod settle;
+mod successor;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::FilesStep;
 use punctual::domain::machine::record::{Intent, Liveness, Status};
-use punctual::domain::machine::{Answer, Command, Event, Refusal, Response, envelope};
+use punctual::domain::machine::{Command, Event, Refusal, Response, envelope};
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::{Chains, TaskSpec};
 
@@ -151,6 +153,9 @@ pub struct ReferenceModel {
     leaving: BTreeSet<u64>,
     /// Nodes that are drained or removed, whatever boots.
     drained: BTreeSet<u64>,
+    /// The highest join number of each member that was removed or replaced. No node with that number or
+    /// a lower one comes back.
+    gone: BTreeMap<u64, u64>,
     /// When nodes were drained and when that ended, each with the log index.
     drains: Vec<(u64, u64, bool)>,
     /// The hash of the set of files that was begun last.
@@ -180,6 +185,9 @@ pub struct ReferenceModel {
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which late ticks of a task were settled.
     pub late: Vec<(u64, String)>,
+    /// Executions that changed when the state of a new cluster was made, with its log index. No event
+    /// tells it.
+    pub untold: BTreeMap<u64, u64>,
     /// The executions ended by the current command.
     chains: Vec<ChainStart>,
     told: ToldExecutions,
@@ -334,17 +342,11 @@ impl ReferenceModel {
                 self.judge_loss(of.execution.0);
                 self.reported(of.execution.0, of.fence.0, Status::Lost, true);
             }
-            Command::NodeUp(up) => {
-                if let Answer::Session(session) = answer {
-                    self.node_up(up.node.0, session.0);
-                    // A member that was replaced is another node, which nobody drained.
-                    self.drains.push((self.index, up.node.0, self.drained.contains(&up.node.0)));
-                }
+            of @ (Command::NodeUp(_) | Command::NodeJoin(_) | Command::NodeRemove(_)) => {
+                self.member_command(&of, answer);
             }
             Command::NodeLiveness(of) => self.node_liveness(of.node.0, of.liveness),
             Command::NodeIntent(of) => self.node_intent(of.node.0, of.intent),
-            // What is added under its id later is another node.
-            Command::NodeRemove(of) => self.node_intent(of.node.0, Intent::None),
             Command::Declare(declare) => self.declare(*declare, answer),
             Command::FilesRead(read) => {
                 if let FilesStep::Begin(hash) = read.step {
@@ -365,7 +367,6 @@ impl ReferenceModel {
             | Command::Dismiss(_)
             | Command::NodeFunctions(_)
             | Command::NodePatch(_)
-            | Command::NodeJoin(_)
             | Command::NodeJoined(_)
             | Command::SetStrategy(_)
             | Command::Assign(_)

@@ -26,13 +26,16 @@ pub struct BugsArguments {
 }
 
 /// Bugs that are only or most quickly detected with one focus. The others are searched with all.
-const FOCUS: [(&str, Focus); 7] = [
+const FOCUS: [(&str, Focus); 10] = [
     ("change-slept-over", Focus::Calm),
     ("checkpoint-into-other-store", Focus::Snapshots),
     ("late-grant-begun", Focus::SlowEngines),
     ("moves-ignored", Focus::Members),
     ("place-held-by-unknown", Focus::SilentLeaders),
     ("removed-keeps-vote", Focus::Members),
+    ("removed-registers", Focus::Members),
+    ("restored-attempts-kept", Focus::Restore),
+    ("restored-counter-kept", Focus::Restore),
     ("stop-in-gap-lost", Focus::Snapshots),
 ];
 

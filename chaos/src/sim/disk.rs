@@ -13,11 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use punctual::consensus;
-use punctual::domain::machine::Loader;
+use punctual::domain::machine::{Loader, State};
 use punctual::storage::log::{Done, LogState};
 use punctual::storage::memory::MemoryDisk;
 use punctual::storage::sim::{SimDisk, SimLog};
-use punctual::storage::{FolderIdentity, LogPos, LogStore};
+use punctual::storage::{FolderIdentity, LogPos, LogStore, Stores};
 
 use super::random::SeededRandom;
 use crate::check::history::{HistoryEvent, RunHistory};
@@ -84,6 +84,40 @@ impl MachineDisk {
         }
     }
 
+    /// Whose data it is.
+    pub fn identity(&self) -> Option<FolderIdentity> {
+        self.identity.lock().clone()
+    }
+
+    /// Makes its data that of this node.
+    pub fn identify(&self, identity: FolderIdentity) {
+        *self.identity.lock() = Some(identity);
+    }
+
+    /// Lets a command use it without a running process. Every write is durable when it returns.
+    pub fn offline<T>(&self, act: impl FnOnce(&Arc<dyn LogStore>, Box<dyn Stores>) -> T) -> T {
+        self.heal();
+        self.log.set_manual(false);
+        let log: Arc<dyn LogStore> = Arc::new(self.log.open());
+        let done = act(&log, Box::new(self.stores.open()));
+        log.close();
+        self.log.set_manual(true);
+        done
+    }
+
+    /// The state in its checkpoint.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn checkpoint(&self) -> Result<State, String> {
+        let records = self.stores.records().ok_or_else(|| "there is none".to_owned())?;
+        let mut loader = Loader::default();
+        for (key, value) in records.iter().filter(|(key, _)| **key != RAFT_RECORD) {
+            loader.row(key, value).map_err(|error| error.to_string())?;
+        }
+        loader.finish().map_err(|error| error.to_string())
+    }
+
     /// The process that had opened the disk has ended. Its writes are kept.
     pub fn abandon(&self) {
         self.log.crash(|unsynced| unsynced);
@@ -107,13 +141,11 @@ impl MachineDisk {
     /// Checks that the checkpoint left by a process is complete: simulated disks lose writes, but
     /// do not corrupt data.
     fn check(&self) {
-        let Some(records) = self.stores.records() else { return };
-        let mut loader = Loader::default();
-        let rows = records.iter().filter(|(key, _)| **key != RAFT_RECORD);
-        let read = rows.map(|(key, value)| loader.row(key, value)).collect::<Result<Vec<()>, _>>();
-        let whole = read.and_then(|_| loader.finish().map(drop));
+        if self.stores.records().is_none() {
+            return;
+        }
         self.history.checked(WHOLE);
-        if let Err(error) = whole {
+        if let Err(error) = self.checkpoint() {
             let what = format!("node {} left one that is not: {error}", self.node + 1);
             self.history.violated(WHOLE, what);
         }

@@ -21,7 +21,6 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::plan::Focus;
 use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::agreement::ReplicaAgreement;
@@ -320,7 +319,7 @@ pub fn begin(world: &Arc<SimWorld>) {
     if let Some(called) = world.common.executors.called.lock().take() {
         tokio::spawn(call_back(Arc::clone(world), called));
     }
-    if matches!(world.common.plan.focus, Focus::General | Focus::Snapshots | Focus::Members) {
+    if world.common.plan.focus.general() {
         tokio::spawn(trouble(Arc::clone(world)));
     }
 }

@@ -20,6 +20,7 @@ mod operator;
 mod plan;
 mod random;
 mod readers;
+mod restore;
 mod run;
 #[cfg(test)]
 mod scenarios;

@@ -56,7 +56,7 @@ pub async fn run(world: Arc<SimWorld>) {
         Focus::Snapshots => {
             tokio::join!(silence::snapshots(Arc::clone(&world)), anything(world));
         }
-        Focus::General | Focus::Members => anything(world).await,
+        Focus::General | Focus::Members | Focus::Restore => anything(world).await,
     }
 }
 
@@ -125,7 +125,7 @@ async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) 
         FaultKind::EngineBehind => backlog::hold(&world, index, length, &mut random).await,
         FaultKind::Echo => super::echo::again(&world, index, &mut random),
         // Members that lost their data are replaced.
-        FaultKind::Wipe if world.common.plan.focus == Focus::Members => {}
+        FaultKind::Wipe if matches!(world.common.plan.focus, Focus::Members | Focus::Restore) => {}
         FaultKind::Wipe => wipe(&world, index, length).await,
         _ => machine(&world, kind, index, length, random).await,
     }

@@ -30,7 +30,7 @@ use super::disk::MachineDisk;
 use super::executors::SimExecutors;
 use super::net::{Net, address};
 use super::plan::RunPlan;
-use crate::check::agreement::ReplicaAgreement;
+use crate::check::agreement::{Clusters, ReplicaAgreement};
 use crate::check::history::{HistoryEvent, RunHistory};
 
 /// The clocks of a majority agree within this.
@@ -50,7 +50,7 @@ pub type Ends = mpsc::UnboundedSender<(usize, u64, String)>;
 pub struct Common {
     pub plan: RunPlan,
     pub history: Arc<RunHistory>,
-    pub agreement: Arc<ReplicaAgreement>,
+    pub clusters: Clusters,
     pub net: Net,
     pub ends: Ends,
     pub executors: Arc<SimExecutors>,
@@ -61,6 +61,8 @@ pub struct SimMachine {
     pub index: usize,
     pub clocks: Clocks,
     pub disk: MachineDisk,
+    /// The cluster whose data is on its disk, or will be.
+    pub agreement: Arc<ReplicaAgreement>,
     /// Its own disk, while another is in its place.
     pub hidden: Option<MachineDisk>,
     pub alive: Option<Alive>,
@@ -85,6 +87,8 @@ pub struct Alive {
     pub running: actions::RunningAttempts,
     /// What the events of its state pass on their way to its engine.
     pub events: EventValve,
+    /// Its cluster.
+    pub agreement: Arc<ReplicaAgreement>,
 }
 
 /// Hands what a process applies to the judges.
@@ -183,17 +187,21 @@ fn engine_settings(
 }
 
 impl SimMachine {
+    /// What observes one of its processes.
+    fn witness(&self, history: &Arc<RunHistory>, number: u64) -> Arc<dyn Witness> {
+        Arc::new(JudgeWitness {
+            at: (self.index, number),
+            agreement: Arc::clone(&self.agreement),
+            history: Arc::clone(history),
+        })
+    }
+
     /// Starts a node process, which knows the addresses of all members. `number` is its own among
     /// all of the run.
     pub fn start(&mut self, common: &Common, members: BTreeMap<usize, String>, number: u64) {
         let (index, history) = (self.index, &common.history);
-        let eye = JudgeWitness {
-            at: (index, number),
-            agreement: Arc::clone(&common.agreement),
-            history: Arc::clone(history),
-        };
         let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
-        let process = SimulatedProcess::new(seed, Arc::new(eye));
+        let process = SimulatedProcess::new(seed, self.witness(history, number));
         let (clocks, count) = (self.clocks.clone(), members.len());
         let cluster = Arc::new(ClusterClock::new(clocks, count, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
@@ -202,12 +210,12 @@ impl SimMachine {
         let stage = ActionContext {
             seed: common.plan.seed,
             history: Arc::clone(history),
-            agreement: Arc::clone(&common.agreement),
+            agreement: Arc::clone(&self.agreement),
             slots: common.plan.slots,
             running: Arc::clone(&running),
         };
         exec.register("*", stage.function(index, number));
-        common.executors.attach(&exec, (index, number), &common.agreement);
+        common.executors.attach(&exec, (index, number), &self.agreement);
         let metrics = Metrics::new("sim");
         let (progress, saying) = watch::channel("starting".to_owned());
         let context = Arc::new(Context {
@@ -257,7 +265,8 @@ impl SimMachine {
             let _over = ends.send((index, number, why));
         });
         let router = api::router(Arc::clone(&context));
-        self.alive = Some(Alive { number, process, router, context, running, events });
+        let agreement = Arc::clone(&self.agreement);
+        self.alive = Some(Alive { number, process, router, context, running, events, agreement });
     }
 }
 

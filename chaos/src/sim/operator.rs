@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-use super::members;
 use super::plan::Focus;
 use super::random::SeededRandom;
 use super::world::SimWorld;
+use super::{members, restore};
 use crate::check::history::FaultKind;
 
 /// Time limit for a response.
@@ -38,9 +38,11 @@ pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<(
     let nodes = nodes(Arc::clone(world), stop.clone());
     let changes = world.common.plan.focus == Focus::Members;
     let members = changes.then(|| members::change(Arc::clone(world), stop.clone()));
+    let restores = world.common.plan.focus == Focus::Restore;
+    let restore = restores.then(|| restore::restore(Arc::clone(world), stop.clone()));
     let work = work(Arc::clone(world), random, stop);
     tokio::spawn(async {
-        tokio::join!(work, nodes, OptionFuture::from(members));
+        tokio::join!(work, nodes, OptionFuture::from(members), OptionFuture::from(restore));
     })
 }
 

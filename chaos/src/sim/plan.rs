@@ -22,12 +22,15 @@ pub enum Focus {
     SlowEngines,
     /// Random faults of all kinds while members are added, removed, replaced and moved.
     Members,
+    /// Random faults of all kinds, and once the cluster is stopped: a backup of it becomes a new one, or
+    /// what is left of it after the loss of a majority.
+    Restore,
 }
 
 impl Focus {
     /// Whether links lose messages and faults of all kinds occur at random.
-    const fn general(self) -> bool {
-        matches!(self, Self::General | Self::Snapshots | Self::Members)
+    pub const fn general(self) -> bool {
+        matches!(self, Self::General | Self::Snapshots | Self::Members | Self::Restore)
     }
 
     /// Its name on the command line.
@@ -39,6 +42,7 @@ impl Focus {
             Self::Snapshots => "snapshots",
             Self::SlowEngines => "slow-engines",
             Self::Members => "members",
+            Self::Restore => "restore",
         }
     }
 }
@@ -112,6 +116,7 @@ impl RunPlan {
             (true, 35..55) => Focus::SlowEngines,
             (true, _) => Focus::SilentLeaders,
             (false, 0..25) => Focus::Snapshots,
+            (false, 86..90) => Focus::Restore,
             (false, 90..) => Focus::Members,
             (false, _) => Focus::General,
         };

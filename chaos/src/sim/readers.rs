@@ -27,6 +27,7 @@ pub fn begin(world: &Arc<SimWorld>) {
 async fn read(world: Arc<SimWorld>, mut index: usize) {
     let mut random = SeededRandom::of(world.common.plan.seed, &format!("reader {index}"));
     let mut reader = EventReader::default();
+    let mut cluster = world.common.clusters.newest();
     loop {
         sleep(Duration::from_millis(random.range(WAIT_MS.0, WAIT_MS.1))).await;
         if random.chance(MOVES) {
@@ -34,9 +35,17 @@ async fn read(world: Arc<SimWorld>, mut index: usize) {
         }
         let Some(alive) = world.alive(index) else { continue };
         let Some(running) = alive.context.running.get() else { continue };
+        let newest = world.common.clusters.newest();
+        if !Arc::ptr_eq(&cluster, &newest) {
+            // The events of a new cluster begin with its first entry.
+            (reader, cluster) = (EventReader::default(), newest);
+        }
+        if !Arc::ptr_eq(&cluster, &alive.agreement) {
+            continue;
+        }
         let given = running.consensus.replica().events_after(reader.last, EVENTS_MAX);
         world.history().checked(READ);
-        if let Err(what) = reader.take(given, &world.common.agreement) {
+        if let Err(what) = reader.take(given, &cluster) {
             world.history().violated(READ, format!("node {}: {what}", index + 1));
         }
     }

@@ -17,7 +17,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::plan::RunPlan;
 use super::world::SimWorld;
 use super::{SimArguments, clients, executors, files, nemesis, operator, readers, stopped, story};
+use crate::check::history::HistoryEvent;
 use crate::check::judge::{Findings, Run, Violation, judge};
+use crate::check::successor;
 
 /// Time from the start of the nodes to the start of the clients.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -38,7 +40,8 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The result of a run.
 struct RunOutcome {
-    run: Run,
+    /// Each cluster of the run.
+    runs: Vec<Run>,
     findings: Findings,
     world: Arc<SimWorld>,
 }
@@ -140,15 +143,18 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
 /// Judges the run.
 fn weigh(world: Arc<SimWorld>, ended: u64) -> RunOutcome {
     let history = world.history();
-    let mut run = Run::new(history.records(), world.states(), world.members().len());
-    run.epoch_ms = world.common.plan.epoch_ms;
-    run.wild_clocks = world.common.plan.wild_clocks;
-    run.ended = ended;
-    run.focus = world.common.plan.focus;
-    run.slots = world.common.plan.slots;
-    let mut findings = judge(&run);
-    findings.judge("same answer everywhere", world.common.agreement.compared());
-    findings.judge("records agree with each other", world.common.agreement.checked());
+    let mut runs = runs(&world, ended);
+    let mut findings = Findings::default();
+    for run in &mut runs {
+        run.epoch_ms = world.common.plan.epoch_ms;
+        run.wild_clocks = world.common.plan.wild_clocks;
+        run.focus = world.common.plan.focus;
+        run.slots = world.common.plan.slots;
+        findings.add(judge(run));
+    }
+    let (compared, checked) = world.common.clusters.looks();
+    findings.judge("same answer everywhere", compared);
+    findings.judge("records agree with each other", checked);
     for (property, times) in history.checks() {
         findings.judge(property, times);
     }
@@ -158,16 +164,38 @@ fn weigh(world: Arc<SimWorld>, ended: u64) -> RunOutcome {
     findings.judge("no panic", 1);
     findings.judge("no spin", PULSE.load(Ordering::Relaxed));
     for panic in PANICS.lock().iter() {
-        findings.complain(run.ended, "no panic", None, panic.replace('\n', " "));
+        findings.complain(ended, "no panic", None, panic.replace('\n', " "));
     }
     findings.violations.sort_by_key(|violation| violation.at);
-    RunOutcome { run, findings, world }
+    RunOutcome { runs, findings, world }
+}
+
+/// What is judged: each cluster of a run, where a later one has what it knows of the one before.
+fn runs(world: &SimWorld, ended: u64) -> Vec<Run> {
+    let (records, nodes) = (world.history().records(), world.members().len());
+    let begun = records.iter().enumerate().find_map(|(at, record)| match record.event {
+        HistoryEvent::NewCluster { index } => Some((at, index, record.at)),
+        _ => None,
+    });
+    let Some((at, index, stopped)) = begun else {
+        let mut run = Run::new(records, world.states(), nodes);
+        run.ended = ended;
+        return vec![run];
+    };
+    let (past, own) = records.split_at(at);
+    let known = [successor::known(past, index), own.to_vec()].concat();
+    let begun = world.begun.lock();
+    let mut later = Run::going_on(known, world.states(), nodes, begun.as_ref());
+    (later.ended, later.former_issued) = (ended, Some(successor::issued(past)));
+    let mut former = Run::new(past.to_vec(), Vec::new(), nodes);
+    (former.ended, former.broken_off) = (stopped, true);
+    vec![former, later]
 }
 
 fn print(arguments: &SimArguments, outcome: &RunOutcome) -> ExitCode {
-    let RunOutcome { run, findings, world } = outcome;
+    let RunOutcome { runs, findings, world } = outcome;
     if arguments.trace {
-        for record in &run.records {
+        for record in &world.history().records() {
             println!("{}", story::line(record));
         }
     }
@@ -178,19 +206,21 @@ fn print(arguments: &SimArguments, outcome: &RunOutcome) -> ExitCode {
     for (fault, times) in &faults {
         println!("trouble {times} {fault:?}");
     }
-    let virtual_s = run.ended / 1_000_000;
-    println!("seconds {virtual_s} entries {} nodes {}", run.applied_at.len(), run.nodes);
+    let Some(last) = runs.last() else { return ExitCode::from(2) };
+    let virtual_s = last.ended / 1_000_000;
+    println!("seconds {virtual_s} entries {} nodes {}", last.applied_at.len(), last.nodes);
     if let Some(first) = findings.violations.first() {
         for violation in findings.violations.iter().take(10) {
             println!("violation {violation}");
         }
         println!("of {}; the story before the first:", findings.violations.len());
+        let run = runs.iter().find(|run| first.at <= run.ended).unwrap_or(last);
         for line in story::around(run, first) {
             println!("  {line}");
         }
         println!("again: {}", again(arguments));
     }
-    let claims = run.model.claims;
+    let claims = last.model.claims;
     let enough = claims >= CLAIMS_MIN * arguments.minutes;
     let (verdict, code) = match (findings.violations.is_empty(), enough) {
         (false, _) => ("invalid", 1),

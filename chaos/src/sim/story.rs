@@ -49,6 +49,8 @@ pub fn around(run: &Run, violation: &Violation) -> Vec<String> {
             HistoryEvent::Trouble(_)
             | HistoryEvent::Boot { .. }
             | HistoryEvent::End { .. }
+            | HistoryEvent::NewCluster { .. }
+            | HistoryEvent::Succeeded { .. }
             | HistoryEvent::Healed,
             _,
         ) => Some(line(record)),

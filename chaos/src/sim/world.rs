@@ -18,7 +18,7 @@ use super::net::{Net, address};
 use super::node::{Alive, Common, SimMachine, base_url};
 use super::plan::RunPlan;
 use super::random::SeededRandom;
-use crate::check::agreement::ReplicaAgreement;
+use crate::check::agreement::{Clusters, ReplicaAgreement};
 use crate::check::history::{FaultKind, HistoryEvent, RunHistory};
 
 /// How a process ends.
@@ -38,6 +38,8 @@ pub struct SimWorld {
     /// Locked by the fault of the only clock that is wrong.
     pub wrong_clock: tokio::sync::Mutex<()>,
     random: Mutex<SeededRandom>,
+    /// The first state of the newest cluster, if it took the place of another one.
+    pub begun: Mutex<Option<State>>,
 }
 
 /// The addresses of the machines that take part, by index.
@@ -55,7 +57,7 @@ impl SimWorld {
     /// All machines, none of them running.
     pub fn new(plan: RunPlan) -> Arc<Self> {
         let history = RunHistory::new();
-        let agreement = Arc::new(ReplicaAgreement::new(Arc::clone(&history)));
+        let clusters = Clusters::new(ReplicaAgreement::new(Arc::clone(&history)));
         let (seed, epoch_ms) = (plan.seed, plan.epoch_ms);
         let net = Net::new(SeededRandom::of(seed, "net"), plan.shape, Arc::clone(&history));
         let (ends, ended) = mpsc::unbounded_channel();
@@ -69,6 +71,7 @@ impl SimWorld {
                 SeededRandom::of(seed, &format!("disk {index}")),
                 history.clone(),
             ),
+            agreement: clusters.newest(),
             hidden: None,
             alive: None,
             formats: Formats::SOFTWARE,
@@ -78,13 +81,14 @@ impl SimWorld {
         });
         let machines = machines.collect();
         let executors = SimExecutors::new(seed, Arc::clone(&history));
-        let common = Common { plan, history, agreement, net, ends, executors };
+        let common = Common { plan, history, clusters, net, ends, executors };
         let world = Arc::new(Self {
             common,
             machines: Mutex::new(machines),
             wrong_clock: tokio::sync::Mutex::new(()),
             random: Mutex::new(random),
             processes: AtomicU64::new(0),
+            begun: Mutex::default(),
         });
         tokio::spawn(supervise(Arc::clone(&world), ended));
         world
@@ -147,11 +151,50 @@ impl SimWorld {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(index) else { return };
         machine.takes_part = takes_part;
+        self.empty(machine);
+    }
+
+    /// Gives a machine an empty disk, for the newest cluster.
+    fn empty(&self, machine: &mut SimMachine) {
+        let index = machine.index;
         machine.disks += 1;
         let disk = format!("disk {index}, {}", machine.disks);
         let random = SeededRandom::of(self.common.plan.seed, &disk);
         machine.disk = MachineDisk::new(index, random, Arc::clone(&self.common.history));
+        machine.agreement = self.common.clusters.newest();
         self.history().note(Some(index), HistoryEvent::EmptyDisk);
+    }
+
+    /// Ends a machine's process for now: nobody starts it before it [is back](Self::bring_back).
+    pub fn withdraw(&self, index: usize, how: ProcessEnd) {
+        self.end(index, how, "stopped for good");
+        if let Some(machine) = self.machines.lock().get_mut(index) {
+            machine.takes_part = false;
+        }
+    }
+
+    /// Lets a machine that was withdrawn run again, with its own disk or an empty one.
+    pub fn bring_back(&self, index: usize, empty: bool) {
+        let mut machines = self.machines.lock();
+        let Some(machine) = machines.get_mut(index) else { return };
+        machine.takes_part = true;
+        if empty {
+            self.empty(machine);
+        }
+    }
+
+    /// A new cluster takes the place of the newest one: with this state, on the disk of one machine.
+    pub fn begin_cluster(&self, first: usize, state: &State) {
+        let clusters = &self.common.clusters;
+        clusters.succeed(state);
+        if let Some(machine) = self.machines.lock().get_mut(first) {
+            machine.agreement = clusters.newest();
+        }
+    }
+
+    /// A machine's disk.
+    pub fn disk(&self, index: usize) -> Option<MachineDisk> {
+        self.machines.lock().get(index).map(|machine| machine.disk.clone())
     }
 
     /// Gives a machine another address, at which its process runs when it is started again.
