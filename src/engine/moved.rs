@@ -1,5 +1,6 @@
 //! The tasks that a change of the members gives to this node, or takes from it: only these are looked
-//! at. One pass compares the owners of all tasks, on a thread for blocking work.
+//! at. One pass compares the owners of all tasks, on a thread for blocking work. Members that change
+//! during a pass are compared in one more pass after it ([`Compares`]).
 
 use std::sync::Arc;
 
@@ -21,6 +22,72 @@ const TOGETHER: usize = if cfg!(test) { 500 } else { 20_000 };
 pub(super) struct MembersChange {
     pub before: Arc<Members>,
     pub after: Arc<Members>,
+}
+
+impl PartialEq for MembersChange {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.before, &other.before) && Arc::ptr_eq(&self.after, &other.after)
+    }
+}
+
+impl Eq for MembersChange {}
+
+/// Which compare of the owners runs, and which one follows it. At most one runs, however often the
+/// members change meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Compares {
+    runs: bool,
+    next: Option<MembersChange>,
+    /// Whether the next one leaves members out that this node had in between.
+    joined: bool,
+}
+
+/// What follows the end of a compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AfterCompare {
+    /// Another compare, with the newest members.
+    Compare(MembersChange),
+    /// Nothing more is compared. The flag is true if members were left out: tasks that were found
+    /// to have another owner meanwhile may be this node's again.
+    End { look_again: bool },
+}
+
+impl Compares {
+    pub fn runs(&self) -> bool {
+        self.runs
+    }
+
+    /// Notes a change of the members. Returns the compare that begins now.
+    pub fn changed(&mut self, change: MembersChange) -> Option<MembersChange> {
+        if !self.runs {
+            self.runs = true;
+            return Some(change);
+        }
+        if let Some(next) = &mut self.next {
+            next.after = change.after;
+            self.joined = true;
+        } else {
+            self.next = Some(change);
+        }
+        None
+    }
+
+    /// Every task is looked at, so what was to be compared needs no compare.
+    pub fn swept(&mut self) {
+        self.next = None;
+    }
+
+    /// Notes the end of the compare that ran.
+    pub fn ended(&mut self) -> AfterCompare {
+        let next = self.next.take();
+        match next.filter(|change| !change.after.give_as(&change.before)) {
+            Some(change) => AfterCompare::Compare(change),
+            None => {
+                self.runs = false;
+                AfterCompare::End { look_again: std::mem::take(&mut self.joined) }
+            }
+        }
+    }
 }
 
 /// The tasks that move, of those that were compared.

@@ -286,7 +286,7 @@ impl NodeState {
         }
         // Whether a node can own a task may depend on executors that declare it.
         let members = members || (executors && self.context.declared_changed());
-        let moved = members && self.look_at_members();
+        let moved = members && self.look_at_members().await;
         if scheduler {
             self.sweep().await;
         }

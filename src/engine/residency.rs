@@ -12,7 +12,7 @@ use crate::domain::ids::TaskKey;
 use crate::domain::time::Timestamp;
 
 use super::limits::AFTER_FAILURE;
-use super::moved::MovedTasks;
+use super::moved::{AfterCompare, Compares, MembersChange, MovedTasks};
 use super::sleepers::{Need, Sleepers};
 
 /// Number of tasks processed before other messages are handled.
@@ -31,8 +31,10 @@ pub(super) enum ResidencyEvent {
     Changed(TaskKey),
     /// All tasks must be checked. The list has all tasks.
     Sweep(VecDeque<TaskKey>),
+    /// The members changed.
+    MembersChanged(MembersChange),
     /// Other members give these tasks to this node, or take them from it. The flag is true with the
-    /// last ones of a change.
+    /// last ones of a compare.
     Moved(MovedTasks, bool),
     /// Alarms of tasks are due, each with its time.
     AlarmsDue(Vec<(TaskKey, Timestamp)>),
@@ -63,6 +65,8 @@ pub(super) enum ResidencyDo {
     Forget(TaskKey),
     /// Set an alarm for a task.
     SetAlarm(TaskKey, Timestamp),
+    /// Compare the owners of all tasks, and send what is found as [`ResidencyEvent::Moved`].
+    Compare(MembersChange),
     /// Send [`ResidencyEvent::Continue`], to be handled after the waiting messages.
     Continue,
     /// Log that this node took over this number of tasks.
@@ -82,8 +86,10 @@ pub(super) struct Residency {
     awake: VecDeque<TaskKey>,
     /// Tasks to be checked because they moved here. Those that need something first come first.
     moved: BTreeSet<(Timestamp, TaskKey)>,
-    /// Whether more of them are to come.
-    more_to_come: bool,
+    /// The compares that find them.
+    compares: Compares,
+    /// Tasks that were found not to be this node's while a compare runs.
+    not_owned: BTreeSet<TaskKey>,
     /// Other tasks to be checked.
     queue: VecDeque<TaskKey>,
     /// Whether [`ResidencyDo::Continue`] was requested.
@@ -105,14 +111,20 @@ impl Residency {
             ResidencyEvent::Changed(task) => todo.push(self.visit(task, false)),
             ResidencyEvent::Sweep(tasks) => {
                 self.queue = tasks;
+                self.compares.swept();
                 self.go_on(&mut todo);
+            }
+            ResidencyEvent::MembersChanged(change) => {
+                todo.extend(self.compares.changed(change).map(ResidencyDo::Compare));
             }
             ResidencyEvent::Moved(MovedTasks { gained, given }, last) => {
                 // What has no actor and was given away is found out when its alarm is due.
                 let acting = given.iter().filter(|task| self.residents.contains_key(task));
                 todo.extend(acting.map(|task| ResidencyDo::Look(*task)));
                 self.moved.extend(gained);
-                self.more_to_come = !last;
+                if last {
+                    self.compared(&mut todo);
+                }
                 self.go_on(&mut todo);
             }
             ResidencyEvent::AlarmsDue(alarms) => {
@@ -161,9 +173,20 @@ impl Residency {
         }
     }
 
+    /// A compare ended.
+    fn compared(&mut self, todo: &mut Vec<ResidencyDo>) {
+        match self.compares.ended() {
+            AfterCompare::Compare(change) => todo.push(ResidencyDo::Compare(change)),
+            AfterCompare::End { look_again } => {
+                let not_owned = std::mem::take(&mut self.not_owned);
+                self.queue.extend(not_owned.into_iter().filter(|_| look_again));
+            }
+        }
+    }
+
     fn go_on(&mut self, todo: &mut Vec<ResidencyDo>) {
         let waiting = !self.awake.is_empty() || !self.moved.is_empty() || !self.queue.is_empty();
-        let some = waiting || (self.taken > 0 && !self.more_to_come);
+        let some = waiting || (self.taken > 0 && !self.compares.runs());
         if some && !self.continuing {
             self.continuing = true;
             todo.push(ResidencyDo::Continue);
@@ -187,7 +210,7 @@ impl Residency {
         }
         // A sweep ends one turn after its last tasks were taken, when they have been assessed.
         if todo.is_empty() {
-            if !self.more_to_come {
+            if !self.compares.runs() {
                 let taken = std::mem::take(&mut self.taken);
                 todo.extend((taken > 0).then_some(ResidencyDo::TookOver(taken)));
             }
@@ -210,7 +233,12 @@ impl Residency {
         }
         let known = self.asleep.has(task);
         match need {
-            Ok(Need::Nothing) => drop(self.unreadable.remove(&task)),
+            Ok(Need::Nothing) => {
+                self.unreadable.remove(&task);
+                if self.compares.runs() {
+                    self.not_owned.insert(task);
+                }
+            }
             Ok(Need::Actor) => {
                 self.unreadable.remove(&task);
                 self.last.0 += 1;

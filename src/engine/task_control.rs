@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::domain::ids::{NodeId, TaskKey};
 use crate::life;
 
+use super::moved::MembersChange;
 use super::node_actor::{NodeMsg, NodeState};
 use super::observed::ObservedTask;
 use super::residency::{Residence, ResidencyDo, ResidencyEvent};
@@ -34,10 +35,16 @@ impl NodeState {
         self.on_task(ResidencyEvent::Sweep(tasks)).await;
     }
 
-    /// Takes the members as they are now, and starts a check of the tasks that they give to this node
-    /// or take from it. Returns whether there may be any.
-    pub(super) fn look_at_members(&self) -> bool {
+    /// Takes the members as they are now, and has the tasks checked that they give to this node or
+    /// take from it. Returns whether there may be any.
+    pub(super) async fn look_at_members(&mut self) -> bool {
         let Some(change) = self.context.refresh_members() else { return false };
+        self.on_task(ResidencyEvent::MembersChanged(change)).await;
+        true
+    }
+
+    /// Compares the owners of all tasks, on a thread for blocking work.
+    fn compare(&self, change: MembersChange) {
         let (context, node) = (Arc::clone(&self.context), self.me.clone());
         let compare = async move {
             let state = context.consensus.replica().frozen();
@@ -54,7 +61,6 @@ impl NodeState {
             }
         };
         self.context.spawn(compare);
-        true
     }
 
     /// Executes one action. Returns the resulting event, if there is one.
@@ -76,6 +82,7 @@ impl NodeState {
             ResidencyDo::SetAlarm(task, at) => {
                 self.context.set_alarm(Alarm { at, target: AlarmTarget::Sleeper(task) });
             }
+            ResidencyDo::Compare(change) => self.compare(change),
             // A stopping node actor makes no more decisions.
             ResidencyDo::Continue => drop(self.me.send_message(NodeMsg::Continue)),
             ResidencyDo::TookOver(1) => tracing::info!("took over 1 task"),

@@ -28,7 +28,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 58);
+    stories::play::<EngineWorld>("engine/testscripts", 59);
 }
 
 fn duration(text: &str) -> Millis {
@@ -88,6 +88,8 @@ impl StoryWorld for EngineWorld {
                 let assessed = std::mem::take(&mut self.assessed);
                 self.told.push(format!("{assessed} of {} tasks", self.state.task_count()));
             }
+            "slow-compares" => self.slow_compares = true,
+            "compared" => self.end_compare(),
             "limit" => self.dispatch.slots.set_limit(line.number_at(1).try_into().expect("small")),
             "close" => self.dispatch.slots.close(),
             "fill" => self.on_attempt(DispatchEvent::Fill),

@@ -51,6 +51,9 @@ pub(super) struct EngineWorld {
     owners: Arc<Members>,
     /// How many tasks were assessed.
     pub assessed: usize,
+    /// Whether a compare takes until the script ends it, and the one that runs.
+    pub slow_compares: bool,
+    comparing: Option<MembersChange>,
     pub prober: Prober,
     pub leads: bool,
     pub former_leader: Option<(u64, BootInstant)>,
@@ -85,6 +88,8 @@ impl Default for EngineWorld {
             watcher: executors::watcher(),
             owners: Arc::default(),
             assessed: 0,
+            slow_compares: false,
+            comparing: None,
             prober: executors::prober(),
             residency: Residency::default(),
             judge: LivenessJudge::default(),
@@ -274,14 +279,25 @@ impl EngineWorld {
     /// Takes the members as they are now, and looks at the tasks that move.
     fn look_at_members(&mut self) -> bool {
         let Some(change) = self.refresh_members() else { return false };
+        self.on_task(ResidencyEvent::MembersChanged(change));
+        true
+    }
+
+    /// The events of a compare of all owners.
+    fn compare(&self, change: &MembersChange) -> Vec<ResidencyEvent> {
         let mut parts = Vec::new();
         change.compare(&self.state, OWN, self.now, &settings(), |moved, last| {
-            parts.push((moved, last));
+            parts.push(ResidencyEvent::Moved(moved, last));
         });
-        for (moved, last) in parts {
-            self.on_task(ResidencyEvent::Moved(moved, last));
+        parts
+    }
+
+    /// The compare ends that was held up.
+    pub fn end_compare(&mut self) {
+        let change = self.comparing.take().expect("a compare runs");
+        for event in self.compare(&change) {
+            self.on_task(event);
         }
-        true
     }
 
     fn refresh_members(&mut self) -> Option<MembersChange> {
@@ -333,6 +349,18 @@ impl EngineWorld {
                 ResidencyDo::SetAlarm(task, at) => {
                     self.alarms.push((at, task));
                     self.tell(&format!("alarm at {} for", clock(at)), task);
+                    continue;
+                }
+                ResidencyDo::Compare(change) if self.slow_compares => {
+                    assert!(self.comparing.is_none(), "two compares run");
+                    self.told.push("compare".to_owned());
+                    self.comparing = Some(change);
+                    continue;
+                }
+                ResidencyDo::Compare(change) => {
+                    for event in self.compare(&change) {
+                        todo.extend(self.residency.on(event, self.now));
+                    }
                     continue;
                 }
                 ResidencyDo::Continue => ResidencyEvent::Continue,
