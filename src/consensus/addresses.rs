@@ -266,16 +266,18 @@ impl AnnouncedAddresses {
     pub fn failed(&self, member: u16, addr: &str, error: &CallError) {
         let now = Instant::now();
         let mut failed = self.failed.lock();
-        if matches!(error, CallError::Unknown(_)) {
+        match error {
             // It was sent, so the member is there.
-            failed.remove(&member);
-        } else if failed
-            .entry(member)
-            .or_insert_with(|| FailedDials::new(addr, now))
-            .note(addr, now)
-        {
-            tracing::debug!(%addr, "the address of n{member} is given up");
-            self.known.send_modify(|known| known.give_up(member, addr));
+            CallError::Unknown(_) => drop(failed.remove(&member)),
+            // It says nothing of the address.
+            CallError::NotSent(_) => {}
+            CallError::NoConnection(_) | CallError::Refused { .. } => {
+                let dials = failed.entry(member).or_insert_with(|| FailedDials::new(addr, now));
+                if dials.note(addr, now) {
+                    tracing::debug!(%addr, "the address of n{member} is given up");
+                    self.known.send_modify(|known| known.give_up(member, addr));
+                }
+            }
         }
     }
 }

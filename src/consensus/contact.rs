@@ -136,7 +136,9 @@ impl Contacts {
                 Some(CallError::Refused { code, reason }) => {
                     no_leader_reason.refusals.push(refusal(member, *code, reason));
                 }
-                Some(CallError::NotSent(_) | CallError::Unknown(_)) => {
+                Some(
+                    CallError::NoConnection(_) | CallError::NotSent(_) | CallError::Unknown(_),
+                ) => {
                     no_leader_reason.unreachable.push(member.peer.clone());
                     silent.push(member.http.clone());
                     silent_voters += usize::from(member.votes);
@@ -247,7 +249,7 @@ mod tests {
             ["http://127.0.0.1:7072", "http://127.0.0.1:7071"],
             "those that answer come first"
         );
-        contacts.failed(2, CallError::NotSent("nobody listens".to_owned()));
+        contacts.failed(2, CallError::NoConnection("nobody listens".to_owned()));
         assert_eq!(
             contacts.no_leader_reason(true, silence, &members()).to_string(),
             "no majority has acknowledged this leader for 4 s; 127.0.0.1:7071, 127.0.0.1:7072 \
@@ -277,7 +279,7 @@ mod tests {
         let contacts = contacts();
         let told = |silence| contacts.no_leader_reason(false, silence, &members()).recovery();
         assert_eq!(told(LOST_AFTER), None, "nobody is known to be silent");
-        contacts.failed(1, CallError::NotSent("nobody listens".to_owned()));
+        contacts.failed(1, CallError::NoConnection("nobody listens".to_owned()));
         assert_eq!(told(LOST_AFTER), None, "two of three answer");
         contacts.failed(2, CallError::Unknown("late".to_owned()));
         assert_eq!(told(LOST_AFTER - Duration::from_millis(1)), None, "it is too early");
@@ -291,8 +293,8 @@ mod tests {
         let members = members.into_iter().chain([(3, "127.0.0.1:7073", true), (4, "new", false)]);
         let members = members.map(|(id, addr, votes)| (NodeId::new(id, 1), addr, votes));
         let members = list(&members.collect::<Vec<_>>());
-        contacts.failed(1, CallError::NotSent("nobody listens".to_owned()));
-        contacts.failed(4, CallError::NotSent("nobody listens".to_owned()));
+        contacts.failed(1, CallError::NoConnection("nobody listens".to_owned()));
+        contacts.failed(4, CallError::NoConnection("nobody listens".to_owned()));
         let told = || contacts.no_leader_reason(false, LOST_AFTER, &members).recovery();
         assert_eq!(told(), None, "two of three voters answer");
         contacts.failed(2, CallError::Unknown("late".to_owned()));

@@ -167,7 +167,9 @@ impl RaftCore {
         body.put_slice(commands);
         match peer.forward.call(kind::PROPOSE, body.freeze(), FORWARD_LIMIT).await {
             Ok(answer) => SubmitOutcome::read(&answer),
-            Err(CallError::NotSent(_) | CallError::Refused { .. }) => SubmitOutcome::Refused,
+            Err(CallError::NoConnection(_) | CallError::NotSent(_) | CallError::Refused { .. }) => {
+                SubmitOutcome::Refused
+            }
             Err(CallError::Unknown(_)) => SubmitOutcome::Unknown,
         }
     }

@@ -145,7 +145,9 @@ async fn ask(
         Ok(answer) => read_answer(answer, member).unwrap_or_else(|error| {
             Err(MemberError::Unfinished(member, format!("the leader's answer: {error}")))
         }),
-        Err(CallError::NotSent(_) | CallError::Refused { .. }) => Err(MemberError::NoLeader),
+        Err(CallError::NoConnection(_) | CallError::NotSent(_) | CallError::Refused { .. }) => {
+            Err(MemberError::NoLeader)
+        }
         Err(CallError::Unknown(why)) => {
             Err(MemberError::Unfinished(member, format!("the leader did not answer: {why}")))
         }

@@ -129,7 +129,9 @@ impl RaftPeerConnection {
 
     async fn call(&self, kind: u16, body: Bytes, limit: Duration) -> Rpc<Bytes> {
         self.peer().control.call(kind, body, limit).await.map_err(|error| match error {
-            CallError::NotSent(_) | CallError::Refused { .. } => unreachable(error),
+            CallError::NoConnection(_) | CallError::NotSent(_) | CallError::Refused { .. } => {
+                unreachable(error)
+            }
             CallError::Unknown(_) => broken(error),
         })
     }

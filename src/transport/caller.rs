@@ -39,7 +39,10 @@ const GONE: &str = "the connection has ended";
 /// The reason why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The peer has not seen it and never will.
+    /// No connection to the peer could be opened; not sent.
+    #[error("not sent: {0}")]
+    NoConnection(String),
+    /// The peer has not seen it and never will, for a reason that is no failed dial.
     #[error("not sent: {0}")]
     NotSent(String),
     /// It was sent, or may have been: it may have happened, or may still happen.
@@ -59,7 +62,7 @@ impl From<DialError> for CallError {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Refused { code, reason, .. } => Self::Refused { code, reason },
-            error => Self::NotSent(error.to_string()),
+            error => Self::NoConnection(error.to_string()),
         }
     }
 }
@@ -154,7 +157,7 @@ impl PeerCaller {
             // Either way the dial has ended, and the next look shows how.
             if timeout_at(deadline, dial.changed()).await.is_err() {
                 let reason = format!("{} has not answered the dial yet", self.shared.dialer.addr);
-                return Err(CallError::NotSent(reason));
+                return Err(CallError::NoConnection(reason));
             }
         }
     }

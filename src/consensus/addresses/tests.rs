@@ -185,16 +185,27 @@ fn a_node_without_an_address_announces_none() {
     assert_eq!(read(announced), Ok(own));
 }
 
-#[test]
-fn only_a_dial_that_fails_gives_an_address_up() {
-    let announced = AnnouncedAddresses::new(RaftMember::default());
-    announced.known.send_modify(|known| {
-        known.reached.insert(NODE, at("reached"));
-    });
-    let late = CallError::Unknown("late".to_owned());
-    announced.failed(3, "reached", &CallError::NotSent("nobody".to_owned()));
-    assert!(announced.failed.lock().contains_key(&3));
-    announced.failed(3, "reached", &late);
-    assert!(!announced.failed.lock().contains_key(&3), "it is there");
-    assert!(announced.known.borrow().reached.contains_key(&NODE));
+#[tokio::test(start_paused = true)]
+async fn only_a_dial_that_fails_gives_an_address_up() {
+    let failed_for = async |errors: &[CallError]| {
+        let announced = AnnouncedAddresses::new(RaftMember::default());
+        announced.known.send_modify(|known| {
+            known.reached.insert(NODE, at("reached"));
+        });
+        for error in errors.iter().cycle().take(50) {
+            announced.failed(3, "reached", error);
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        announced.known.borrow().reached.is_empty()
+    };
+    let why = || "why".to_owned();
+    let (dial, late) = (CallError::NoConnection(why()), CallError::Unknown(why()));
+    let unsent = CallError::NotSent(why());
+    let busy = CallError::Refused { code: PeerRefusalCode::BUSY, reason: why() };
+    assert!(failed_for(std::slice::from_ref(&dial)).await);
+    assert!(failed_for(&[busy]).await);
+    // A connection that takes no bytes, or one that ended before the first answer.
+    assert!(!failed_for(std::slice::from_ref(&unsent)).await);
+    assert!(failed_for(&[dial.clone(), unsent]).await, "it says nothing of the dials");
+    assert!(!failed_for(&[dial, late]).await, "it is there");
 }

@@ -141,11 +141,11 @@ async fn a_black_hole_fails_within_the_connect_timeout_and_then_at_once() {
     let reason = "two:1 cannot be reached: no answer within 250 ms".to_owned();
     let calls = (0..10).map(|_| echo(&caller, "a"));
     for answer in join_all(calls).await {
-        assert_eq!(answer, Err(CallError::NotSent(reason.clone())));
+        assert_eq!(answer, Err(CallError::NoConnection(reason.clone())));
     }
     assert_eq!(begun.elapsed().as_millis() / 10, 25);
     assert_eq!(network.dials(), 1);
-    assert_eq!(echo(&caller, "b").await, Err(CallError::NotSent(reason)));
+    assert_eq!(echo(&caller, "b").await, Err(CallError::NoConnection(reason)));
     assert_eq!(begun.elapsed().as_millis() / 10, 25, "calls between two dials fail immediately");
     assert_eq!(network.dials(), 1);
 
@@ -162,8 +162,8 @@ async fn a_call_shorter_than_the_dial_leaves_the_dial_to_the_others() {
     let short = Duration::from_millis(100);
     let first = caller.call(ECHO, Bytes::new(), short).await;
     let reason = "two:1 has not answered the dial yet".to_owned();
-    assert_eq!(first, Err(CallError::NotSent(reason)));
-    assert!(matches!(echo(&caller, "a").await, Err(CallError::NotSent(_))));
+    assert_eq!(first, Err(CallError::NoConnection(reason)));
+    assert!(matches!(echo(&caller, "a").await, Err(CallError::NoConnection(_))));
     assert_eq!(network.dials(), 1, "the second call waited for the first one's dial");
 }
 
@@ -174,7 +174,7 @@ async fn dials_become_rarer_up_to_a_second() {
     let mut dials = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) {
-        assert!(matches!(echo(&caller, "a").await, Err(CallError::NotSent(_))));
+        assert!(matches!(echo(&caller, "a").await, Err(CallError::NoConnection(_))));
         if network.dials() > dials.len() {
             dials.push(begun.elapsed());
         }
@@ -244,7 +244,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
     let _node = TestPeer::start(network, &addr).await;
     let begun = Instant::now();
     while let Err(error) = echo(&caller, "c").await {
-        assert!(matches!(error, CallError::NotSent(_)), "{error}");
+        assert!(matches!(error, CallError::NoConnection(_) | CallError::NotSent(_)), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(10), "the server was never reached again");
         sleep(Duration::from_millis(5)).await;
     }
@@ -254,7 +254,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
 async fn until_not_sent(caller: &PeerCaller) {
     for _ in 0..100 {
         match echo(caller, "gone").await {
-            Err(CallError::NotSent(_)) => return,
+            Err(CallError::NoConnection(_) | CallError::NotSent(_)) => return,
             Err(CallError::Unknown(_)) => {}
             other => panic!("{other:?}"),
         }
