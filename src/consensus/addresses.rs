@@ -7,7 +7,8 @@
 //! when the process that announced it answers there and every other process of the node has been
 //! silent for [`ADDRESS_SILENCE`]. So a process that stalls is not replaced by a copy after one
 //! failed dial, and a member can move while the settings of the others name its former address; the
-//! leader then changes the address in the membership of the log.
+//! leader then changes the address in the membership of the log. What accepts connections at the
+//! known address and does not say who it is may be the node, and counts as it for [`UNCLEAR_MAX`].
 //!
 //! An address that cannot be dialled for some time is given up. Where the member was reached is
 //! forgotten first; after that the addresses in the settings and in the log take turns.
@@ -28,7 +29,7 @@ use crate::transport::{CallError, DialError, PeerIdentity, PeerRefusalCode, Purp
 
 use super::copies::{self, Copies, Process};
 use super::core::RaftCore;
-use super::limits::{ADDRESS_PAUSE, ADDRESS_PAUSE_MAX, ADDRESS_SILENCE};
+use super::limits::{ADDRESS_PAUSE, ADDRESS_PAUSE_MAX, ADDRESS_SILENCE, UNCLEAR_MAX};
 use super::membership::ListedMember;
 use super::network::config_id;
 use super::types::RaftMember;
@@ -190,6 +191,48 @@ impl AnswersThere {
     }
 }
 
+/// Since when something at the known address of a node has not said who it is.
+#[derive(Debug)]
+struct UnclearAnswer {
+    addr: String,
+    since: Instant,
+    last: Instant,
+    warned: bool,
+}
+
+/// The nodes, by Raft id, at whose known addresses something does not say who it is.
+#[derive(Debug, Default)]
+pub(super) struct UnclearAnswers(BTreeMap<u64, UnclearAnswer>);
+
+impl UnclearAnswers {
+    /// Notes who answers at the known address of a node. Returns who is taken to answer: nobody, once
+    /// it has been unclear for [`UNCLEAR_MAX`], at all looks.
+    fn note(&mut self, node: u64, addr: &str, there: AnswersThere, now: Instant) -> AnswersThere {
+        if there != AnswersThere::Unclear {
+            self.0.remove(&node);
+            return there;
+        }
+        // A former look says nothing of now if many were left out since.
+        let lasts = |known: &UnclearAnswer| {
+            known.addr == addr && now.duration_since(known.last) <= ADDRESS_PAUSE_MAX * 2
+        };
+        self.0.retain(|of, known| *of != node || lasts(known));
+        let new = || UnclearAnswer { addr: addr.to_owned(), since: now, last: now, warned: false };
+        let known = self.0.entry(node).or_insert_with(new);
+        known.last = now;
+        let over = now.duration_since(known.since) >= UNCLEAR_MAX;
+        if over { AnswersThere::Nobody } else { AnswersThere::Unclear }
+    }
+
+    /// Whether the operator is told of it now: once, and not of a process that just ends.
+    fn warn(&mut self, node: u64, now: Instant) -> bool {
+        let Some(known) = self.0.get_mut(&node) else { return false };
+        let warn = !known.warned && now.duration_since(known.since) >= ADDRESS_SILENCE;
+        known.warned |= warn;
+        warn
+    }
+}
+
 /// What an announcement comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AddressVerdict {
@@ -233,6 +276,7 @@ pub(super) struct AnnouncedAddresses {
     /// Processes that have a copy of the data of a member.
     pub copies: Copies,
     heard: Mutex<Announcements>,
+    unclear: Mutex<UnclearAnswers>,
     failed: Mutex<BTreeMap<u16, FailedDials>>,
 }
 
@@ -243,6 +287,7 @@ impl AnnouncedAddresses {
             known: watch::Sender::default(),
             copies: Copies::new(Instant::now()),
             heard: Mutex::default(),
+            unclear: Mutex::default(),
             failed: Mutex::default(),
         }
     }
@@ -337,7 +382,7 @@ pub(super) fn heard(
 /// Dials the known address of a member, and the one that a process of it announces.
 async fn look_into(core: &Arc<RaftCore>, known: ListedMember, told: RaftMember, process: Process) {
     let (node, boot) = process;
-    let at_known = answers(core, node, &known.peer).await;
+    let at_known = answers_at_known(core, node, &known.peer).await;
     let is_copy = judge(boot, at_known, at_known, true) == AddressVerdict::Copy;
     let at_told = match told.peer == known.peer || is_copy {
         true => at_known,
@@ -355,6 +400,11 @@ async fn look_into(core: &Arc<RaftCore>, known: ListedMember, told: RaftMember, 
         }
         AddressVerdict::NotYet => {
             tracing::debug!(peer = %told.peer, "n{} is not where it says", known.id);
+            let only_unclear = at_known == AnswersThere::Unclear
+                && judge(boot, AnswersThere::Nobody, at_told, true) == AddressVerdict::Believed;
+            if only_unclear && core.announced.unclear.lock().warn(node, now) {
+                tracing::warn!("{}", unclear(known.id, &known.peer, &told.peer));
+            }
             heard.lock().wait(process, now);
         }
         AddressVerdict::TooSoon => {
@@ -370,8 +420,25 @@ async fn look_into(core: &Arc<RaftCore>, known: ListedMember, told: RaftMember, 
     }
 }
 
+/// What the operator is told of a node that moved, while something is at its former address.
+fn unclear(member: u16, known: &str, told: &str) -> String {
+    let seconds = UNCLEAR_MAX.as_secs();
+    format!(
+        "n{member} says that it is at {told}, but something at {known}, where it was, accepts \
+         connections and does not say who it is. If n{member} has not answered at {known} for \
+         {seconds} s, {told} is taken as its address. If a second process of n{member} is at \
+         {known}, stop one of the two: one has a copy of the other's data folder"
+    )
+}
+
+/// Which process of a node is taken to answer at its known address.
+pub(super) async fn answers_at_known(core: &RaftCore, node: u64, known: &str) -> AnswersThere {
+    let there = answers(core, node, known).await;
+    core.announced.unclear.lock().note(node, known, there, Instant::now())
+}
+
 /// Which process of a node answers at an address.
-pub(super) async fn answers(core: &RaftCore, node: u64, addr: &str) -> AnswersThere {
+async fn answers(core: &RaftCore, node: u64, addr: &str) -> AnswersThere {
     let dialer = core.peers.dialer(config_id(node), Some(node), addr);
     match dialer.connect(Purpose::Forward).await {
         Ok(there) => AnswersThere::Process(there.hello.identity.boot),

@@ -3,7 +3,9 @@
 //! Two processes of one node would both vote, and acknowledge different entries under one name. The
 //! known address of a member decides which of the two is the member. The other is refused until the
 //! first has been silent for [`ADDRESS_SILENCE`], and the operator is told. One failed dial is no
-//! silence: the first may have stalled for a moment.
+//! silence: the first may have stalled for a moment. What accepts connections at the known address
+//! and does not say who it is counts as the first for
+//! [`UNCLEAR_MAX`](super::limits::UNCLEAR_MAX).
 //!
 //! A process shows itself by its number, which it draws at each start. There are two when one
 //! announces another address while the other answers at the known one
@@ -187,7 +189,7 @@ async fn look_again(core: &RaftCore, node: u64, boot: u64) {
         tokio::time::sleep(LOOK).await;
         let stays = match known_address(core, node) {
             Some(known) => {
-                let there = addresses::answers(core, node, &known).await;
+                let there = addresses::answers_at_known(core, node, &known).await;
                 let silent = Instant::now() >= copies.others_silent_from(process);
                 !copies.is_idle(process) && stays(boot, there, silent)
             }

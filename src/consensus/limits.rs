@@ -18,6 +18,7 @@
 //! | a node | a member's wall clock | [`CLOCK_LIMIT`] | the answer is useless |
 //! | a node | a member at an address | [`ADDRESS_SILENCE`] | it tries another address |
 //! | a process of a member | another process of it | [`ADDRESS_SILENCE`] | it takes its place |
+//! | the same | what may be the other process | [`UNCLEAR_MAX`] | it takes its place |
 //!
 //! `engine/limits.rs` has the limits of the engine, `ops/limits.rs` those of requests. The relations
 //! are checked at compile time.
@@ -68,6 +69,9 @@ pub(super) const CLOCK_LIMIT: Duration = Duration::from_millis(500);
 /// Time of failed dials after which an address of a member is given up. Time of silence after which
 /// another process of a member may take the place of one.
 pub(super) const ADDRESS_SILENCE: Duration = Duration::from_secs(3);
+/// Time for which what accepts connections at the address of a member, and does not say who it is,
+/// counts as that member.
+pub(super) const UNCLEAR_MAX: Duration = Duration::from_secs(60);
 /// Pause before an announced address that was not believed is dialled again. It doubles each time.
 pub(super) const ADDRESS_PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
@@ -87,6 +91,9 @@ const _: () = {
     assert!(SUCCESSOR_SILENCE.as_millis() < LEAD_LIMIT.as_millis());
     // An address is given up after several polls.
     assert!(CLOCK_EVERY.as_millis() < ADDRESS_SILENCE.as_millis());
+    // What may be the other process is asked several times before it counts as gone.
+    assert!(UNCLEAR_MAX.as_millis() >= 2 * ADDRESS_PAUSE_MAX.as_millis());
+    assert!(UNCLEAR_MAX.as_millis() > ADDRESS_SILENCE.as_millis());
     // At most one request per clock is in flight.
     assert!(CLOCK_LIMIT.as_millis() < CLOCK_EVERY.as_millis());
     // The append to a peer times out long before the peer's disk ends the peer.

@@ -209,3 +209,44 @@ async fn only_a_dial_that_fails_gives_an_address_up() {
     assert!(failed_for(&[dial.clone(), unsent]).await, "it says nothing of the dials");
     assert!(!failed_for(&[dial, late]).await, "it is there");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_say_who_it_is_counts_as_the_node_for_a_limited_time() {
+    use AnswersThere::{Nobody, Process, Unclear};
+    let mut answers = UnclearAnswers::default();
+    let begun = Instant::now();
+    let mut warned = 0;
+    // The looks at an announcement, with their pauses.
+    let mut note = |after: u64, there| {
+        let now = begun + Duration::from_secs(after);
+        let taken = answers.note(NODE, "n3:7070", there, now);
+        warned += usize::from(answers.warn(NODE, now));
+        (taken, warned)
+    };
+    assert_eq!(note(0, Unclear), (Unclear, 0));
+    assert_eq!(note(1, Unclear), (Unclear, 0), "it may be ending");
+    assert_eq!(note(3, Unclear), (Unclear, 1));
+    assert_eq!(note(31, Unclear), (Unclear, 1), "the operator is told once");
+    assert_eq!(note(59, Unclear), (Unclear, 1));
+    assert_eq!(note(60, Unclear), (Nobody, 1));
+    assert_eq!(note(90, Unclear), (Nobody, 1));
+    // It says who it is, so it is asked for as long again.
+    assert_eq!(note(91, Process(Some(8))), (Process(Some(8)), 1));
+    assert_eq!(note(92, Unclear), (Unclear, 1));
+    assert_eq!(note(120, Nobody), (Nobody, 1));
+    assert_eq!(note(121, Unclear), (Unclear, 1));
+    // Long after, nobody knows what was there in between.
+    assert_eq!(note(900, Unclear), (Unclear, 1));
+    assert_eq!(note(950, Unclear), (Unclear, 2));
+    assert_eq!(note(960, Unclear), (Nobody, 2));
+    // Another address, and another node.
+    let now = begun + Duration::from_secs(970);
+    assert_eq!(answers.note(NODE, "n3:7071", Unclear, now), Unclear);
+    assert_eq!(answers.note(NODE + 1, "n3:7071", Unclear, now), Unclear);
+    // A moved member is believed then, and a process that was refused is so no longer.
+    assert_eq!(judge(Some(7), Nobody, Process(Some(7)), true), AddressVerdict::Believed);
+    let told = unclear(3, "n3:7070", "other:7071");
+    for part in ["at other:7071", "at n3:7070", "60 s", "stop one of the two"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
