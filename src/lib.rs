@@ -134,8 +134,8 @@ pub use self::domain::time::Timestamp;
 pub use self::exec::shim::serve as serve_shim;
 pub use self::exec::{FailedAttempt, FuncContext, FuncOutput, ParentOfAttempt, ShimProgram};
 pub use self::node::{
-    ClaimedTick, Error, FilesReload, FuncResult, Node, NodeBuilder, TaskBuilder, VERSION, Watch,
-    WatchOptions,
+    ClaimedTick, Error, FilesReload, FuncResult, Node, NodeBuilder, SelectedTasks, TaskBuilder,
+    VERSION, Watch, WatchOptions,
 };
 
 /// The types of answers, which are those of the API.
@@ -148,7 +148,8 @@ pub mod view {
     pub use crate::domain::time::Rfc3339;
     pub use crate::dto::{
         AttemptView, BackfillRequest, BackfillView, ChainedView, EventObjectView, EventView,
-        ExecutionView, ExecutorWait, FieldError, LastExecution, LiveCounts, NodeOverridesView,
-        NodeView, ParentView, PauseView, QueueView, TaskHead, TaskView, TotalsView, WarningView,
+        ExecutionView, ExecutorWait, FieldError, ItemView, ItemsView, LastExecution, LiveCounts,
+        NodeOverridesView, NodeView, ParentView, PauseView, QueueView, TaskHead, TaskView,
+        TotalsView, WarningView,
     };
 }

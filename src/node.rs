@@ -15,6 +15,7 @@ mod files;
 mod functions;
 mod handle;
 mod listeners;
+mod selected;
 mod task_builder;
 mod tasks;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use self::executions::ClaimedTick;
 pub use self::files::FilesReload;
 pub use self::functions::FuncResult;
 pub use self::handle::Node;
+pub use self::selected::SelectedTasks;
 pub use self::task_builder::TaskBuilder;
 pub use self::watch::{Watch, WatchOptions};
 use crate::api::{
@@ -237,6 +239,7 @@ fn settings(plan: &NodePlan) -> ConsensusSettings {
         checkpoint_interval: CHECKPOINT_EVERY,
         timezone: config.cluster.timezone.clone(),
         scheduler: config.scheduler.enabled,
+        strategy: config.scheduler.strategy,
         bootstrap_without: plan.bootstrap_without.clone(),
         formats: Formats::SOFTWARE,
         software: format!("punctual {VERSION}"),

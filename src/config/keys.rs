@@ -126,6 +126,10 @@ pub(super) const KEYS: &[SettingKey] = &[
          punctual_tasks_without_series says how many are left out."),
     key("scheduler", "enabled", "true",
         "False: the cluster starts stopped, on its first start only."),
+    key("scheduler", "strategy", r#""consistent""#,
+        "How tasks are given to nodes: consistent, hash_sharding, hash_slot, range, weighted or \
+         round_robin. Counts on the cluster's first start only; later: punctual scheduler \
+         strategy."),
     key("schedule", "min_interval", r#""100ms""#,
         "The shortest interval that a task may have; at least 100ms."),
     key("calendars", "path", r#""""#,

@@ -48,6 +48,7 @@ pub use self::secret::Secret;
 pub use self::source::Flag;
 use self::source::SettingValues;
 use crate::domain::declared::Prune;
+use crate::domain::task::Strategy;
 use crate::domain::time::Millis;
 
 /// Environment variables of settings begin with this.
@@ -264,6 +265,8 @@ pub struct MetricsSettings {
 pub struct SchedulerSettings {
     /// False: the cluster starts stopped, on its first start only.
     pub enabled: bool,
+    /// How tasks are given to nodes, from the first start of the cluster on.
+    pub strategy: Strategy,
 }
 
 /// Bounds of task schedules.

@@ -22,7 +22,8 @@ use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::declared::Prune;
 use crate::domain::machine::record::AUTOMATIC_LABELS;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
-use crate::domain::spec::{check_label, check_name, closest};
+use crate::domain::spec::{self, check_label, check_name, closest};
+use crate::domain::task::Strategy;
 use crate::domain::time::Millis;
 
 /// Longest duration of a setting.
@@ -42,7 +43,12 @@ pub(super) fn read(
     let node = reader.node();
     let cluster = reader.cluster(&node, &http, &peer, sources);
     let (raft, log, limits) = (reader.raft(), reader.log(), reader.limits());
-    let scheduler = SchedulerSettings { enabled: reader.flag("scheduler.enabled") };
+    let scheduler = SchedulerSettings {
+        enabled: reader.flag("scheduler.enabled"),
+        strategy: reader.checked("scheduler.strategy", Strategy::default(), |word| {
+            spec::strategy(&word.into()).map_err(|problem| problem.message)
+        }),
+    };
     let min_interval = reader.duration("schedule.min_interval", MIN_INTERVAL..=DURATION_MAX);
     let executors = reader.executors(sources);
     let actions = reader.actions(sources);

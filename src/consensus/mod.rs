@@ -61,6 +61,7 @@ use tokio::time::Instant;
 use crate::domain::ids::NodeId;
 #[cfg(feature = "simulation")]
 use crate::domain::machine::{Command, envelope};
+use crate::domain::task::Strategy;
 use crate::life;
 use crate::transport::CallError;
 
@@ -122,6 +123,8 @@ pub struct ConsensusSettings {
     pub timezone: String,
     /// Whether the scheduler of a new cluster begins started.
     pub scheduler: bool,
+    /// How a new cluster begins to give tasks to nodes.
+    pub strategy: Strategy,
     /// Members that a new cluster is created without.
     pub bootstrap_without: Vec<u16>,
     /// The formats that it writes and may propose.

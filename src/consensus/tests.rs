@@ -25,7 +25,7 @@ use crate::domain::ids::{EventId, NodeId};
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response, State, envelope};
 use crate::domain::schedule::{Rule, Schedule};
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Millis;
 use crate::storage::memory::MemoryDisk;
 use crate::storage::sim::SimDisk;
@@ -98,6 +98,7 @@ pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> Cons
         checkpoint_interval: Duration::from_secs(600),
         timezone: "UTC".to_owned(),
         scheduler: true,
+        strategy: Strategy::default(),
         bootstrap_without: Vec::new(),
         formats: Formats::SOFTWARE,
         software: "test".to_owned(),

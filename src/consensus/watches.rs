@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::RaftMetrics;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
@@ -12,7 +13,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::clock::Clock;
 use crate::domain::machine::Command;
-use crate::domain::machine::command::Genesis;
+use crate::domain::machine::command::{Genesis, StrategyChange};
+use crate::domain::machine::envelope::{self, IdempotencyKey};
+use crate::domain::task::Strategy;
 use crate::storage::LogStore;
 use crate::telemetry::metrics::Metrics;
 
@@ -243,14 +246,27 @@ pub(super) async fn create_cluster(
                 scheduler: settings.scheduler,
                 callback_key,
             };
-            let mut bytes = Vec::new();
-            let command = Command::Genesis(genesis);
-            crate::domain::machine::envelope::pack(&mut bytes, &command, "", None);
+            let (bytes, commands) = first_commands(genesis, settings.strategy);
             // Refused or late: the next round looks at the state again.
-            let _outcome = consensus.submit(bytes.into(), 1, Duration::from_secs(2)).await;
+            let _outcome = consensus.submit(bytes, commands, Duration::from_secs(2)).await;
         }
         let _changed = tokio::time::timeout(WATCH, leader.changed()).await;
     }
+}
+
+/// The commands that make a cluster, for one entry. The strategy has a key, so that a second such
+/// entry, of a leader that did not know of the first, does not set it again.
+fn first_commands(genesis: Genesis, strategy: Strategy) -> (Bytes, usize) {
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, &Command::Genesis(genesis), "", None);
+    if strategy == Strategy::default() {
+        return (bytes.into(), 1);
+    }
+    // The space tells it from the keys of callers.
+    let key = IdempotencyKey { text: "first strategy", request: 0 };
+    let command = Command::SetStrategy(StrategyChange { strategy });
+    envelope::pack(&mut bytes, &command, "", Some(key));
+    (bytes.into(), 2)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use super::functions::{FuncResult, handler};
 use super::handle::Node;
 use crate::config::{CodeSettings, Config, ConfigErrors, MemberSettings, Sources};
 use crate::domain::assign::custom::{AssignmentStrategy, OwnStrategy};
+use crate::domain::spec::strategy_word;
+use crate::domain::task::Strategy;
 use crate::exec::{FailedAttempt, FailureHook, Func, FuncContext, ShimProgram};
 use crate::ops::Starts;
 
@@ -253,6 +255,17 @@ impl NodeBuilder {
         self
     }
 
+    /// How tasks are given to nodes from the first start of the cluster on, but for those that name a
+    /// strategy themselves (`scheduler.strategy`, consistent). Give it to every node. A cluster that
+    /// began before keeps its own; [`Node::set_strategy`] changes that. [`Strategy::Custom`] needs
+    /// [`NodeBuilder::strategy`].
+    ///
+    /// [`Strategy::Custom`]: crate::Strategy::Custom
+    pub fn initial_strategy(mut self, strategy: Strategy) -> Self {
+        self.code.text("initial_strategy", "scheduler.strategy", strategy_word(strategy));
+        self
+    }
+
     /// Whether this node carries out shell actions (`actions.shell.enabled`, false). They need the
     /// program of [`NodeBuilder::shim`].
     pub fn shell(mut self, on: bool) -> Self {
@@ -309,6 +322,10 @@ impl NodeBuilder {
         if config.actions.shell_enabled && parts.shim.is_none() {
             let why = "needs the program of NodeBuilder::shim, which starts the processes";
             return Err(config.refuse("actions.shell.enabled", why).into());
+        }
+        if config.scheduler.strategy == Strategy::Custom && parts.strategy.is_none() {
+            let why = "custom is the strategy of NodeBuilder::strategy, and there is none";
+            return Err(config.refuse("scheduler.strategy", why).into());
         }
         Ok(NodePlan {
             config,

@@ -1,5 +1,7 @@
 //! Tests of the interface of embedding programs, with nodes that run in this process.
 
+mod selected;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;

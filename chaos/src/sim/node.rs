@@ -15,6 +15,7 @@ use punctual::consensus::{
 use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
 use punctual::domain::machine::{Applied, State};
+use punctual::domain::task::Strategy;
 use punctual::domain::time::{Millis, Timestamp};
 use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
@@ -148,6 +149,7 @@ fn consensus_settings(
         checkpoint_interval: Duration::from_secs(30),
         timezone: "UTC".to_owned(),
         scheduler: true,
+        strategy: Strategy::default(),
         bootstrap_without: Vec::new(),
         formats,
         software: "sim".to_owned(),

@@ -14,7 +14,7 @@ use crate::ops::context::StateView;
 use crate::ops::proposals::Proposals;
 use crate::ops::{Caller, OpAnswer, OpError};
 
-use super::batch::{ItemResult, answer};
+use super::batch::{ITEMS_MAX, ItemResult, answer};
 use super::lifecycle::check_until;
 use super::trigger::merged;
 
@@ -29,20 +29,44 @@ pub(crate) enum Operation {
 }
 
 /// The selected tasks.
+#[derive(Clone)]
 pub(crate) enum TaskSelection {
     Names(Vec<String>),
     Labels(BTreeMap<String, String>),
 }
 
+impl TaskSelection {
+    /// Refuses a selection that is too large, or that would select every task by mistake.
+    ///
+    /// # Errors
+    /// `too_many_items`, `empty`.
+    pub fn check(&self) -> Result<(), OpError> {
+        let of = |pointer, code, rule: String| Err(OpError::field(pointer, code, rule));
+        match self {
+            Self::Names(names) if names.is_empty() || names.len() > ITEMS_MAX => {
+                let rule = format!("must have 1 to {ITEMS_MAX} names, has {}", names.len());
+                of("/names", ErrorCode::TooManyItems, rule)
+            }
+            Self::Labels(labels) if labels.is_empty() => {
+                let rule = "must not be empty: it would select every task".to_owned();
+                of("/selector", ErrorCode::Empty, rule)
+            }
+            Self::Names(_) | Self::Labels(_) => Ok(()),
+        }
+    }
+}
+
 /// Applies one operation to many tasks. Errors are reported per task.
 ///
 /// # Errors
-/// `invalid_value`; the error of the cluster if it accepted none of the commands.
+/// Those of [`TaskSelection::check`]; `invalid_value`; the error of the cluster if it accepted none
+/// of the commands.
 pub(crate) async fn bulk(
     caller: &Caller,
     operation: Operation,
     tasks: TaskSelection,
 ) -> Result<OpAnswer<ItemsView>, OpError> {
+    tasks.check()?;
     let before = caller.view().await?;
     let since = repeats(&before, caller)?;
     // The end of a repeated pause may have passed by now.

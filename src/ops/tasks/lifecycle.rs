@@ -170,7 +170,7 @@ fn removed(
 }
 
 /// Waits until no previously proposed grant can lead to a start.
-async fn no_more_starts(caller: &Caller) {
+pub(crate) async fn no_more_starts(caller: &Caller) {
     if bug!("delete-does-not-wait") {
         return;
     }
