@@ -88,7 +88,10 @@ impl PeerRequests {
             async move {
                 requests.admit(&from).ok()?;
                 let service = requests.service.get().filter(|_| frame.kind >= kind::SERVICE)?;
-                service(from.node.0, frame.kind, frame.body).await
+                let answer = service(from.node.0, frame.kind, frame.body).await;
+                // It may have been refused while the request was held.
+                requests.admit(&from).ok()?;
+                answer
             }
         };
         answer_held(connection, answer).await.map_err(io::Error::other)
@@ -113,7 +116,8 @@ impl PeerRequests {
             (_, Some(core)) => self.raft(core, from, kind, frame.body).await,
         };
         match answered {
-            Ok(answer) => answer,
+            // It may have been refused meanwhile.
+            Ok(answer) => answer.filter(|_| self.admit(peer).is_ok()),
             Err(error) => {
                 tracing::warn!(from, kind, %error, "a peer's request cannot be read");
                 None

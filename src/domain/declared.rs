@@ -53,12 +53,27 @@ pub fn turn(state: &State, node: NodeId, hash: u128) -> FilesTurn {
     }
 }
 
-/// Whether a node that reads no files any more takes back what it told. The only node of a cluster
-/// does not: no other node could know that its files changed meanwhile, and it would be as new when
-/// it reads them again.
+/// What a node that reads no files does about what it told when it read some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutFiles {
+    /// Nothing: the cluster knows nothing of files of it.
+    Nothing,
+    /// It leaves that for now, and looks again later. It is the only node of the cluster: no other node
+    /// could know that its files changed meanwhile, and it would be as new when it reads them again.
+    Waits,
+    /// It takes that back.
+    TakesBack,
+}
+
+/// What a node that reads no files does about what it told when it read some.
 #[must_use]
-pub fn takes_back(state: &State, node: NodeId) -> bool {
-    state.files_of(node).is_some() && state.nodes().any(|other| other.id != node)
+pub fn without_files(state: &State, node: NodeId) -> WithoutFiles {
+    let others = state.nodes().any(|other| other.id != node);
+    match (state.files_of(node), others) {
+        (None, _) => WithoutFiles::Nothing,
+        (Some(_), false) => WithoutFiles::Waits,
+        (Some(_), true) => WithoutFiles::TakesBack,
+    }
 }
 
 /// What becomes of a task or a calendar that the files have no more.

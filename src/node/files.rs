@@ -42,7 +42,8 @@ impl FilesReload {
 pub(super) async fn follow(context: Arc<Context>, reload: FilesReload) -> Infallible {
     let mut asked = reload.0.subscribe();
     if context.files.paths().is_empty() {
-        while files::tell_none(&context).await.is_err() {
+        // The only node of a cluster tells when there is another one.
+        while !matches!(files::tell_none(&context).await, Ok(true)) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         return std::future::pending().await;

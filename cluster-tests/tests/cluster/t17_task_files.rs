@@ -261,3 +261,56 @@ async fn settled(cluster: &ProcessCluster, wanted: &str) -> TestResult<()> {
 async fn task_of(cluster: &ProcessCluster, name: &str) -> TestResult<Value> {
     cluster.api(1).get(&format!("/api/v1/tasks/{name}")).await
 }
+
+/// A node that stopped reading files while it was the only one tells so when the cluster grows.
+#[tokio::test]
+async fn a_node_without_files_shows_none_to_those_that_join_later() -> TestResult<()> {
+    let mut cluster = ProcessCluster::prepare(2, ClusterOptions::default()).await?;
+    let path = folder(&cluster, 1);
+    write(&cluster, 1, "tasks.yaml", &every("a", "60s"))?;
+    let more = format!("\n[tasks]\npath = {path:?}\n");
+    let mut alone = String::new();
+    cluster.rewrite(1, |settings| {
+        let other = |part: &&str| !part.starts_with("[[cluster.member]]\nid = 2\n");
+        alone = settings.split_inclusive("\n\n").filter(other).collect();
+        alone.clone() + &more
+    })?;
+    cluster.start_node(1)?;
+    cluster.ready(1).await?;
+    let nodes = async |cluster: &ProcessCluster| -> TestResult<Vec<String>> {
+        let told = drift(cluster, 1).await?;
+        let nodes = field(&told, "nodes").as_array().cloned().unwrap_or_default();
+        let with = nodes.iter().filter(|node| *field(node, "hash") != Value::Null);
+        Ok(with.map(|node| text(node, "node").to_owned()).collect())
+    };
+    until("the files to be read", async || match nodes(&cluster).await? {
+        with if with == ["n1"] => Ok(()),
+        with => Err(format!("{with:?}").into()),
+    })
+    .await?;
+
+    assert!(cluster.stop(1).await?.success());
+    cluster.rewrite(1, |_settings| alone.clone())?;
+    cluster.start_node(1)?;
+    cluster.ready(1).await?;
+    assert_eq!(nodes(&cluster).await?, ["n1"], "nobody else could know that they change");
+
+    cluster.start_node(2)?;
+    let [http, peer] = cluster.listens(2);
+    let (peer, http) = (peer.to_string(), format!("http://{http}"));
+    let server = cluster.api(1).base().to_owned();
+    let add = ["cluster", "members", "add", "2", "--peer", &peer, "--http", &http];
+    let typed = [&add[..], &["--server", &server]].concat();
+    until("the second node to be added", async || {
+        let ended = run(&typed).await?;
+        if ended.code == Some(0) { Ok(()) } else { Err(format!("{ended:?}").into()) }
+    })
+    .await?;
+    cluster.ready(2).await?;
+    until("no files of the first node", async || match nodes(&cluster).await? {
+        with if with.is_empty() => Ok(()),
+        with => Err(format!("{with:?}").into()),
+    })
+    .await?;
+    cluster.finish().await
+}

@@ -180,6 +180,44 @@ async fn a_copy_that_says_that_it_is_where_the_member_runs_is_refused() {
     }
 }
 
+/// A request that is held when its sender is refused is not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_gets_no_answer_to_what_was_held_when_it_was_refused() {
+    let (addresses, _, nodes) = three(1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    let (asked, mut held) = watch::channel(0);
+    let (release, released) = watch::channel(false);
+    let asked = Arc::new(asked);
+    nodes[0].consensus.serve(Arc::new(move |_, _, body| {
+        let (asked, mut released) = (Arc::clone(&asked), released.clone());
+        Box::pin(async move {
+            asked.send_modify(|count| *count += 1);
+            let _ended = released.wait_for(|released| *released).await;
+            Some(body)
+        })
+    }));
+    let cluster_id = named(nodes[0].consensus.replica()).await;
+    let copy = SecondProcess::new(cluster_id, &addresses[2], &addresses[0]);
+    let mut open = Vec::new();
+    for purpose in [Purpose::Watch, Purpose::Forward] {
+        let connection = copy.dialer.connect(purpose).await.unwrap();
+        let body = Bytes::from_static(b"x");
+        connection.sender.send(PeerFrame { id: 1, kind: kind::SERVICE, body }).await.unwrap();
+        open.push((purpose, connection));
+    }
+    held.wait_for(|count| *count == 2).await.unwrap();
+    copy.refused().await;
+    release.send_replace(true);
+    for (purpose, mut connection) in open {
+        let limit = Duration::from_secs(2);
+        let answer = tokio::time::timeout(limit, connection.receiver.next()).await;
+        assert!(!matches!(answer, Ok(Ok(Some(_)))), "{purpose:?}");
+    }
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
 /// A connection that was opened before the refusal is of no more use than a new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_refused_on_its_open_connections_too() {

@@ -29,17 +29,17 @@ impl FilesWorld {
 
     fn of(nodes: u16) -> Self {
         let mut world = Self { state: State::default(), sessions: [SessionId(0); 2], index: 0 };
-        for number in 1..=nodes {
-            let node = NodeId::new(number, 1);
-            let up = NodeUp { node, boot: number.into(), info: node_info(number.into()) };
-            match world.apply(&Command::NodeUp(Box::new(up))) {
-                Ok(Answer::Session(session)) => {
-                    world.sessions[usize::from(number) - 1] = session;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
+        (1..=nodes).for_each(|number| world.joins(number));
         world
+    }
+
+    fn joins(&mut self, number: u16) {
+        let node = NodeId::new(number, 1);
+        let up = NodeUp { node, boot: number.into(), info: node_info(number.into()) };
+        match self.apply(&Command::NodeUp(Box::new(up))) {
+            Ok(Answer::Session(session)) => self.sessions[usize::from(number) - 1] = session,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn apply(&mut self, command: &Command) -> Response {
@@ -60,7 +60,7 @@ impl FilesWorld {
 
     /// A node starts that reads no files.
     fn reads_none(&mut self, number: u16) {
-        if takes_back(&self.state, NodeId::new(number, 1)) {
+        if without_files(&self.state, NodeId::new(number, 1)) == WithoutFiles::TakesBack {
             self.tells(number, FilesStep::None);
         }
     }
@@ -143,6 +143,23 @@ fn the_only_node_proposes_what_changed_while_it_read_no_files() {
         assert_eq!(world.turn(1, 7), same);
         assert_eq!(world.turn(1, 8), changed, "{nodes} nodes");
     }
+}
+
+/// It was single when it began to read no files, and others see its record only once there are some.
+#[test]
+fn a_node_without_files_takes_its_record_back_when_the_cluster_grows() {
+    let mut world = FilesWorld::of(1);
+    let without = |world: &FilesWorld| without_files(&world.state, NodeId::new(1, 1));
+    assert_eq!(without(&world), WithoutFiles::Nothing);
+    world.tells(1, FilesStep::Begin(7));
+    world.tells(1, FilesStep::Complete(7));
+    world.reads_none(1);
+    assert_eq!(without(&world), WithoutFiles::Waits);
+    assert_eq!(world.state.files().count(), 1);
+    world.joins(2);
+    assert_eq!(without(&world), WithoutFiles::TakesBack);
+    world.reads_none(1);
+    assert_eq!((without(&world), world.state.files().count()), (WithoutFiles::Nothing, 0));
 }
 
 /// What no member has any more stays in force: the older files of another node do not undo it.

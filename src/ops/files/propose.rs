@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::FileSet;
-use crate::domain::declared::{self, FilesTurn, Prune, Standing};
+use crate::domain::declared::{self, FilesTurn, Prune, Standing, WithoutFiles};
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Declare, DeclaredObject, FilesRead, FilesStep};
 use crate::domain::machine::{Command, Refusal};
@@ -75,15 +75,17 @@ pub(crate) async fn take(
     Ok(problems)
 }
 
-/// Tells that this node reads no files, if it did before and others are to know.
+/// Tells that this node reads no files, if it did before and others are to know. False: it is to be
+/// looked at again later.
 ///
 /// # Errors
 /// The cluster cannot be told now.
-pub(crate) async fn tell_none(context: &Context) -> Result<(), OpError> {
+pub(crate) async fn tell_none(context: &Context) -> Result<bool, OpError> {
     let view = context.view(Freshness::default()).await?;
-    match declared::takes_back(&view.state, view.own) {
-        true => tell(context, &view, FilesStep::None).await,
-        false => Ok(()),
+    match declared::without_files(&view.state, view.own) {
+        WithoutFiles::Nothing => Ok(true),
+        WithoutFiles::Waits => Ok(false),
+        WithoutFiles::TakesBack => tell(context, &view, FilesStep::None).await.map(|()| true),
     }
 }
 
