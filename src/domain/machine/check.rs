@@ -98,6 +98,7 @@ impl State {
         let live_ones = history.executions.iter().filter(|execution| !execution.status.ended());
         hold!(live_ones.count() == count(progress.live), "{} live ones counted", progress.live);
         hold!(progress.live <= MAX_LIVE_MAX, "{} live executions", progress.live);
+        hold!(history.executions.marks_are_counted(), "ended executions are not counted");
         let failures = history.executions.iter().filter(|execution| execution.status.failure());
         hold!(failures.count() == history.failures, "{} failures counted", history.failures);
         let running = history.executions.iter().filter(|one| one.status == Status::Running);

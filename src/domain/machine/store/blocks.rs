@@ -2,9 +2,11 @@
 //!
 //! A task may have thousands of them, and each of its claims adds one. With blocks, no record moves
 //! when others are added, a clone shares all but the newest few, and a checkpoint writes only the
-//! blocks that changed.
+//! blocks that changed. Each block counts its records that have a mark, so the first one that has it is
+//! found without a look at the records of blocks that have none.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -25,6 +27,78 @@ pub trait BlockRecord: Clone + Serialize + DeserializeOwned {
 
     /// The key of this record.
     fn key(&self) -> Self::RecordKey;
+
+    /// The marks that this record has, for [`Blocks::first_marked`]. They are derived from it.
+    fn marks(&self) -> Marks {
+        [false; MARKS]
+    }
+}
+
+/// Number of different marks.
+const MARKS: usize = 2;
+/// Which marks a record has.
+pub type Marks = [bool; MARKS];
+
+/// How many records of a block have each mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct MarkCounts([u32; MARKS]);
+
+impl MarkCounts {
+    fn of<T: BlockRecord>(records: &VecDeque<T>) -> Self {
+        let mut counts = Self::default();
+        records.iter().for_each(|record| counts.add(record.marks()));
+        counts
+    }
+
+    fn add(&mut self, marks: Marks) {
+        for (count, marked) in self.0.iter_mut().zip(marks) {
+            *count += u32::from(marked);
+        }
+    }
+
+    fn sub(&mut self, marks: Marks) {
+        for (count, marked) in self.0.iter_mut().zip(marks) {
+            *count = count.saturating_sub(u32::from(marked));
+        }
+    }
+
+    fn any(self, mark: usize) -> bool {
+        self.0.get(mark).is_some_and(|count| *count > 0)
+    }
+}
+
+/// A record that is being changed. Its marks are counted again when this ends.
+pub struct EditedRecord<'a, T: BlockRecord> {
+    record: &'a mut T,
+    former: Marks,
+    counts: &'a mut MarkCounts,
+}
+
+impl<'a, T: BlockRecord> EditedRecord<'a, T> {
+    fn new(record: &'a mut T, counts: &'a mut MarkCounts) -> Self {
+        Self { former: record.marks(), record, counts }
+    }
+}
+
+impl<T: BlockRecord> Deref for EditedRecord<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.record
+    }
+}
+
+impl<T: BlockRecord> DerefMut for EditedRecord<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.record
+    }
+}
+
+impl<T: BlockRecord> Drop for EditedRecord<'_, T> {
+    fn drop(&mut self) {
+        self.counts.sub(self.former);
+        self.counts.add(self.record.marks());
+    }
 }
 
 /// Records in increasing order.
@@ -43,6 +117,7 @@ struct RecordBlock<R> {
     number: u64,
     /// The checkpoint epoch in which it was last marked as changed.
     noted: u64,
+    counts: MarkCounts,
     records: R,
 }
 
@@ -66,7 +141,8 @@ pub struct RecordPlace {
 
 impl<T> Default for Blocks<T> {
     fn default() -> Self {
-        let open = RecordBlock { number: 0, noted: 0, records: VecDeque::new() };
+        let counts = MarkCounts::default();
+        let open = RecordBlock { number: 0, noted: 0, counts, records: VecDeque::new() };
         Self { sealed: VecDeque::new(), open, len: 0 }
     }
 }
@@ -117,14 +193,6 @@ impl<T> Blocks<T> {
         self.records(place.block).get(place.at)
     }
 
-    /// The position of the first record that satisfies a condition.
-    pub fn place_of(&self, which: impl Fn(&T) -> bool) -> Option<RecordPlace> {
-        (0..=self.sealed.len()).find_map(|block| {
-            let at = self.records(block).iter().position(&which)?;
-            Some(RecordPlace { block, at })
-        })
-    }
-
     fn records(&self, block: usize) -> &VecDeque<T> {
         self.sealed.get(block).map_or(&self.open.records, |block| &block.records)
     }
@@ -142,6 +210,25 @@ impl<T: BlockRecord> Blocks<T> {
         };
         let found = self.records(block).binary_search_by_key(&key, T::key);
         found.map(|at| RecordPlace { block, at }).map_err(|at| RecordPlace { block, at })
+    }
+
+    /// The position of the first record that has a mark.
+    #[must_use]
+    pub fn first_marked(&self, mark: usize) -> Option<RecordPlace> {
+        let has = |record: &T| record.marks().get(mark).is_some_and(|marked| *marked);
+        let sealed = self.sealed.iter().map(|block| block.counts);
+        let counts = sealed.chain([self.open.counts]).enumerate();
+        counts.filter(|(_, counts)| counts.any(mark)).find_map(|(block, _)| {
+            let at = self.records(block).iter().position(has)?;
+            Some(RecordPlace { block, at })
+        })
+    }
+
+    /// Whether the counts of marks are those of the records.
+    #[must_use]
+    pub fn marks_are_counted(&self) -> bool {
+        let sealed = self.sealed.iter().all(|block| MarkCounts::of(&block.records) == block.counts);
+        sealed && MarkCounts::of(&self.open.records) == self.open.counts
     }
 
     /// The position of the record with this key.
@@ -163,15 +250,18 @@ impl<T: BlockRecord> Blocks<T> {
             self.seal(self.open.number + 1);
         }
         self.open.note(T::LETTER, task, dirty);
+        self.open.counts.add(record.marks());
         self.open.records.push_back(record);
         self.len += 1;
     }
 
     /// Begins a new block.
     fn seal(&mut self, next: u64) {
-        let open = RecordBlock { number: next, noted: 0, records: VecDeque::new() };
-        let RecordBlock { number, noted, records } = std::mem::replace(&mut self.open, open);
-        self.sealed.push_back(RecordBlock { number, noted, records: Arc::new(records) });
+        let counts = MarkCounts::default();
+        let open = RecordBlock { number: next, noted: 0, counts, records: VecDeque::new() };
+        let RecordBlock { number, noted, counts, records } =
+            std::mem::replace(&mut self.open, open);
+        self.sealed.push_back(RecordBlock { number, noted, counts, records: Arc::new(records) });
     }
 
     /// The record at a position, mutably. Marks its block as changed.
@@ -180,13 +270,18 @@ impl<T: BlockRecord> Blocks<T> {
         place: RecordPlace,
         task: TaskKey,
         dirty: &mut Dirty,
-    ) -> Option<&mut T> {
-        if let Some(block) = self.sealed.get_mut(place.block) {
-            block.note(T::LETTER, task, dirty);
-            return Arc::make_mut(&mut block.records).get_mut(place.at);
-        }
-        self.open.note(T::LETTER, task, dirty);
-        self.open.records.get_mut(place.at)
+    ) -> Option<EditedRecord<'_, T>> {
+        let (record, counts) = match self.sealed.get_mut(place.block) {
+            Some(block) => {
+                block.note(T::LETTER, task, dirty);
+                (Arc::make_mut(&mut block.records).get_mut(place.at)?, &mut block.counts)
+            }
+            None => {
+                self.open.note(T::LETTER, task, dirty);
+                (self.open.records.get_mut(place.at)?, &mut self.open.counts)
+            }
+        };
+        Some(EditedRecord::new(record, counts))
     }
 
     /// Removes the record at a position.
@@ -201,6 +296,7 @@ impl<T: BlockRecord> Blocks<T> {
                 block.note(T::LETTER, task, dirty);
                 let records = Arc::make_mut(&mut block.records);
                 let gone = records.remove(place.at);
+                gone.iter().for_each(|gone| block.counts.sub(gone.marks()));
                 if records.is_empty() {
                     self.sealed.remove(place.block);
                 }
@@ -208,7 +304,9 @@ impl<T: BlockRecord> Blocks<T> {
             }
             None => {
                 self.open.note(T::LETTER, task, dirty);
-                self.open.records.remove(place.at)
+                let gone = self.open.records.remove(place.at);
+                gone.iter().for_each(|gone| self.open.counts.sub(gone.marks()));
+                gone
             }
         };
         self.len -= usize::from(gone.is_some());
@@ -277,7 +375,7 @@ impl<T: BlockRecord> Blocks<T> {
             self.seal(number);
         }
         self.len += records.len();
-        self.open = RecordBlock { number, noted: 0, records };
+        self.open = RecordBlock { number, noted: 0, counts: MarkCounts::of(&records), records };
         true
     }
 }

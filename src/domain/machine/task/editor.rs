@@ -299,23 +299,24 @@ impl TaskEditor<'_> {
     ) -> Option<(ExecutionId, Status)> {
         let key = self.task.key;
         let lines = self.task.lined().then(|| self.task.lines());
-        let execution = self.task.history.executions.get_mut(at, key, self.dirty)?;
+        let mut execution = self.task.history.executions.get_mut(at, key, self.dirty)?;
         let former = execution.hash(key);
         if let Some(lines) = &lines {
-            self.lines.leave(lines, execution);
+            self.lines.leave(lines, &execution);
         }
-        self.delayed.leave(key, execution);
-        self.in_flight.leave(key, execution);
+        self.delayed.leave(key, &execution);
+        self.in_flight.leave(key, &execution);
         let ran = u32::from(execution.status == Status::Running);
-        change(execution);
-        self.delayed.enter(key, execution);
-        self.in_flight.enter(key, execution);
+        change(&mut execution);
+        self.delayed.enter(key, &execution);
+        self.in_flight.enter(key, &execution);
         let runs = u32::from(execution.status == Status::Running);
         if let Some(lines) = &lines {
-            self.lines.enter(lines, execution);
+            self.lines.enter(lines, &execution);
         }
         let hash = execution.hash(key);
         let (id, status) = (execution.id, execution.status);
+        drop(execution);
         self.digest.sub(former);
         self.digest.add(hash);
         self.task.history.running = self.task.history.running + runs - ran;
@@ -372,7 +373,7 @@ impl TaskEditor<'_> {
         let key = self.task.key;
         let ticks = &mut self.task.history.ticks;
         let Some(place) = tick.and_then(|tick| ticks.find(tick)) else { return };
-        let Some(fired) = ticks.get_mut(place, key, self.dirty) else { return };
+        let Some(mut fired) = ticks.get_mut(place, key, self.dirty) else { return };
         if fired.execution == id {
             self.digest.sub(fired.hash(key));
             fired.ended = Some(ended);

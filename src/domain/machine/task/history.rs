@@ -4,7 +4,7 @@ use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
 use super::record::{Execution, FiredTick, Span, Status};
-use crate::domain::machine::store::blocks::{BlockRecord, Blocks, RecordPlace};
+use crate::domain::machine::store::blocks::{BlockRecord, Blocks, Marks, RecordPlace};
 use crate::domain::machine::store::dirty::Dirty;
 
 impl BlockRecord for FiredTick {
@@ -32,7 +32,17 @@ impl BlockRecord for Execution {
     fn key(&self) -> ExecutionId {
         self.id
     }
+
+    fn marks(&self) -> Marks {
+        let ended = self.status.ended();
+        [ended, ended && !self.status.failure()]
+    }
 }
+
+/// The mark of an execution that ended.
+pub(super) const ENDED: usize = 0;
+/// The mark of an execution that ended, and not with a failure.
+pub(super) const ENDED_OTHERWISE: usize = 1;
 
 /// A task's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 //! has been counted in the totals when it came, and how an execution ended stays with its tick.
 
 use super::editor::TaskEditor;
-use super::history::History;
+use super::history::{ENDED, ENDED_OTHERWISE, History};
 use super::keys;
-use super::record::Execution;
 use crate::domain::machine::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX, TRIM_MAX};
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest;
@@ -35,8 +34,8 @@ impl TaskEditor<'_> {
             if ended == 0 {
                 return;
             }
-            // Live ones stay, however old; nearly always the first has ended.
-            let first = executions.place_of(|execution| execution.status.ended());
+            // Live ones stay, however old.
+            let first = executions.first_marked(ENDED);
             let old = first.and_then(|first| executions.get(first)?.ended_at);
             let gone = if old.is_some_and(|ended_at| ended_at < oldest) {
                 first
@@ -45,8 +44,7 @@ impl TaskEditor<'_> {
             } else if *failures > keep / 2 {
                 first
             } else {
-                let other = |one: &Execution| one.status.ended() && !one.status.failure();
-                executions.place_of(other).or(first)
+                executions.first_marked(ENDED_OTHERWISE).or(first)
             };
             let Some(gone) = gone else { return };
             self.drop_execution(gone);
@@ -109,8 +107,7 @@ impl TaskEditor<'_> {
         while !self.task.history.spans.is_empty() {
             self.drop_span();
         }
-        let ended = |execution: &Execution| execution.status.ended();
-        while let Some(at) = self.task.history.executions.place_of(ended) {
+        while let Some(at) = self.task.history.executions.first_marked(ENDED) {
             self.drop_execution(at);
         }
     }

@@ -8,7 +8,7 @@ use super::super::persist::{self, RecordRow};
 use super::super::store::blocks::Blocks;
 use super::super::store::dirty::Dirty;
 use super::super::store::index::Index;
-use super::super::task::record::FiredTick;
+use super::super::task::record::{Execution, FiredTick, Status};
 use super::samples;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
@@ -102,6 +102,47 @@ proptest! {
                 prop_assert_eq!(found, map.get(&near));
                 let after = map.range(near..).next().map(|(_, after)| after);
                 prop_assert_eq!(blocks.at_or_after(Timestamp(near)), after);
+            }
+        }
+    }
+
+    /// The first execution that ended is found, whatever was added, changed and removed before.
+    #[test]
+    fn the_first_marked_record_is_the_first_that_has_the_mark(steps in prop::collection::vec((0..10_u8, any::<prop::sample::Index>()), 1..200)) {
+        let mut blocks: Blocks<Execution> = Blocks::default();
+        let mut dirty = epoch(1);
+        for (id, (kind, pick)) in (1..).zip(steps) {
+            let ids: Vec<ExecutionId> = blocks.iter().map(|one| one.id).collect();
+            let some = (!ids.is_empty()).then(|| ids[pick.index(ids.len())]);
+            let status = [Status::Pending, Status::Running, Status::Success, Status::Failed][pick.index(4)];
+            match (kind, some.and_then(|id| blocks.find(id))) {
+                (0..4, _) | (_, None) => {
+                    let (id, status) = (ExecutionId(id), Status::Pending);
+                    let execution = Execution { id, status, ..samples::execution() };
+                    blocks.push(execution, TASK, &mut dirty);
+                }
+                (4..7, Some(place)) => {
+                    blocks.get_mut(place, TASK, &mut dirty).unwrap().status = status;
+                }
+                (7, Some(place)) => drop(blocks.remove(place, TASK, &mut dirty)),
+                (8, Some(_)) => drop(blocks.pop_back(TASK, &mut dirty)),
+                (_, Some(_)) => {
+                    let mut read = Blocks::default();
+                    for (key, value) in persist::block_rows(TASK, &blocks) {
+                        persist::read_block(TASK, &key, &value, &mut read).unwrap();
+                    }
+                    blocks = read;
+                }
+            }
+            prop_assert!(blocks.marks_are_counted());
+            let ended = |one: &&Execution| one.status.ended();
+            let firsts = [
+                blocks.iter().find(ended),
+                blocks.iter().filter(ended).find(|one| !one.status.failure()),
+            ];
+            for (mark, first) in firsts.into_iter().enumerate() {
+                let found = blocks.first_marked(mark).and_then(|place| blocks.get(place));
+                prop_assert_eq!(found.map(|one| one.id), first.map(|one| one.id));
             }
         }
     }
