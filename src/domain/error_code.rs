@@ -96,6 +96,9 @@ codes! {
     /// What an attempt printed is not kept any more.
     OutputGone = "output_gone", 410,
         "Read the execution: its `output_tail` has the last bytes of its newest attempt.";
+    /// The task has no backfill of this range, or it is no longer remembered.
+    BackfillNotFound = "backfill_not_found", 404,
+        "List those of the task with `punctual backfill NAME` or GET /api/v1/tasks/NAME/backfills.";
     /// There is no such calendar.
     CalendarNotFound = "calendar_not_found", 404,
         "List the calendars with `punctual calendar list` or GET /api/v1/calendars.";

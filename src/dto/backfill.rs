@@ -33,13 +33,18 @@ pub struct BackfillView {
     pub from: Rfc3339,
     /// The end of the range, which is not part of it.
     pub to: Rfc3339,
-    /// Every tick has its execution, and none of these is live.
+    /// Whether further ticks get executions: `open`: they do; `complete`: each has one; `cancelled`:
+    /// those after the cursor get none.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["open", "complete", "cancelled"]))]
+    pub state: Word,
+    /// No further tick gets an execution, and none of those that were created is live.
     pub done: bool,
-    /// Ticks of the range, as they were counted last.
+    /// Ticks of the range, as they were counted last; of a cancelled one those with an execution.
     pub total: u64,
     /// Ticks that have their execution.
     pub created: u64,
-    /// Ticks that do not have one yet.
+    /// Ticks that get one later.
     pub remaining: u64,
     /// Every tick up to here has its execution. Null: none has.
     pub cursor: Option<Rfc3339>,

@@ -11,7 +11,7 @@ use crate::dto::{
     TaskView, TriggerRequest,
 };
 use crate::exec::FuncContext;
-use crate::ops::tasks::backfill::{self, BackfillStep};
+use crate::ops::tasks::backfill::{self, BackfillRange, BackfillStep};
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::{definition, trigger};
 use crate::ops::{OpError, views};
@@ -191,6 +191,22 @@ impl Node {
     ) -> Result<BackfillView, Error> {
         let step = BackfillStep::of(&request)?;
         Ok(backfill::step(&self.caller(), name, &step).await?.body)
+    }
+
+    /// Ends a backfill before its range is complete: no further executions are created for its ticks,
+    /// and those that were go on. It may be called again. What is left of the range is a range of its
+    /// own, which [`Node::backfill`] executes.
+    ///
+    /// # Errors
+    /// `task_not_found`; `backfill_not_found`: the range was not begun, or is no longer remembered.
+    pub async fn cancel_backfill(
+        &self,
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<BackfillView, Error> {
+        let range = BackfillRange { from, to, parameters: false };
+        Ok(backfill::cancel(&self.caller(), name, &range).await?.body)
     }
 
     /// A task, marked deleted or not.

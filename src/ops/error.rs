@@ -58,6 +58,7 @@ const fn refusal(refusal: &Refusal) -> &'static str {
             "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
              10,000 calendars; 10,000 executors)"
         }
+        Refusal::BackfillNotFound => "the task has no backfill of this range",
         Refusal::CalendarNotFound => "there is no calendar of this name",
         Refusal::CalendarInUse => "tasks leave the calendar out",
         Refusal::TaskCancelled => "the task is cancelled",

@@ -200,6 +200,8 @@ pub struct ReferenceModel {
     claimed: BTreeSet<(u64, u64, i64)>,
     /// Ticks of backfills: task, incarnation, range, tick.
     ranges: BTreeSet<(u64, u64, (i64, i64), i64)>,
+    /// Ranges that were cancelled: task, incarnation, range. One that was complete stays as it is.
+    cancelled_ranges: BTreeSet<(u64, u64, (i64, i64))>,
     pub claims: u64,
     /// The number of judgements of each property.
     pub judged: BTreeMap<&'static str, u64>,
@@ -330,6 +332,7 @@ impl ReferenceModel {
             }
             Command::Retry(of) => self.retried(&of, answer),
             Command::Backfill(body) => self.backfilled(&body, answer),
+            Command::CancelBackfill(body) => self.backfill_cancelled(body),
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, None, answer),

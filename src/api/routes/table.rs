@@ -316,6 +316,8 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::TaskCancelled, Code::Inactive, Code::LimitReached, Code::AheadOfTime, Code::TooLarge, Code::MissingField, Code::InvalidTime, Code::InvalidValue, Code::OutOfRange]),
     route(Verb::Get, "/api/v1/tasks/{name}/backfill", "previewBackfill", "The ticks that a backfill of a range would execute. Nothing changes.", || get(backfill::ticks))
         .query(&[RANGE]).gives(&[(200, json(of::<BackfillTicksView>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
+    route(Verb::Delete, "/api/v1/tasks/{name}/backfill", "cancelBackfill", "No further executions for ticks of a past range. Those that were created go on.", || delete(backfill::cancel))
+        .role(AccessRole::Operator).query(&[RANGE]).gives(&[(200, json(of::<BackfillView>))]).refuses(&[Code::TaskNotFound, Code::BackfillNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/backfills", "listBackfills", "How far its backfills are.", || get(backfill::list))
         .gives(&[(200, json(of::<BackfillsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))

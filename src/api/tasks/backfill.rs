@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use super::about::tell;
 use crate::api::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use crate::api::fields::BodyFields;
+use crate::api::params::Params;
 use crate::api::reply::answer;
 use crate::domain::time::Timestamp;
 use crate::dto::{BackfillRequest, Rfc3339};
@@ -30,16 +31,30 @@ pub(in crate::api) async fn step(
     Ok(answer(StatusCode::OK, backfill::step(&write.caller, &name, &step).await?))
 }
 
+/// `DELETE /tasks/{name}/backfill`: no further executions for ticks of a range.
+pub(in crate::api) async fn cancel(
+    PathSegment(name): PathSegment,
+    write: WriteRequest,
+) -> HandlerResult {
+    let range = range(&write.params)?;
+    Ok(answer(StatusCode::OK, backfill::cancel(&write.caller, &name, &range).await?))
+}
+
+/// The range that the parameters name.
+fn range(params: &Params) -> Result<BackfillRange, OpError> {
+    let needed = |name: &str| -> Result<Timestamp, OpError> {
+        let given = params.instant(name)?;
+        given.ok_or_else(|| OpError::parameter(name, "is needed"))
+    };
+    Ok(BackfillRange { from: needed("from")?, to: needed("to")?, parameters: true })
+}
+
 /// `GET /tasks/{name}/backfill`: the ticks that a backfill would execute.
 pub(in crate::api) async fn ticks(
     PathSegment(name): PathSegment,
     read: ReadRequest,
 ) -> HandlerResult {
-    let needed = |name: &str| -> Result<Timestamp, OpError> {
-        let given = read.params.instant(name)?;
-        given.ok_or_else(|| OpError::parameter(name, "is needed"))
-    };
-    let range = BackfillRange { from: needed("from")?, to: needed("to")?, parameters: true };
+    let range = range(&read.params)?;
     tell(&read, name, move |view, task| backfill::ticks(view, task, &range)).await
 }
 

@@ -233,3 +233,41 @@ async fn ranges_and_tasks_that_are_not_fit_are_refused_with_the_field() {
     send(hours.ago(5), hours.ago(4)).await.refused(409, "task_deleted");
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_that_is_cancelled_creates_no_more_and_its_executions_go_on() {
+    let hours = Hours::now();
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    add(&rig, hours, json!({})).await;
+    let cancel = async |many: u64| {
+        let (from, to) = (hours.ago(30), hours.ago(30 - many));
+        let path = format!("/tasks/report/backfill?from={from}&to={to}");
+        rig.call(Method::DELETE, &path, Value::Null, &[]).await
+    };
+    cancel(5).await.refused(404, "backfill_not_found");
+    let first = step(&rig, hours, 5, 2).await.expect(200);
+    assert_eq!(first.body["state"], "open", "{}", first.text);
+    for _ in 0..2 {
+        let cancelled = cancel(5).await.expect(200);
+        let of = |field: &str| cancelled.body[field].clone();
+        assert_eq!((of("state"), of("done")), (json!("cancelled"), json!(false)));
+        assert_eq!((of("created"), of("remaining"), of("total")), (json!(2), json!(0), json!(2)));
+        assert_eq!(of("live"), first.body["executions"], "they go on");
+    }
+    let more = step(&rig, hours, 5, 9).await.expect(200);
+    assert_eq!((&more.body["executions"], &more.body["created"]), (&json!([]), &json!(2)));
+    gauge.open.send_replace(true);
+    let done = to_the_end(&rig, hours, 5).await;
+    assert_eq!((&done.body["state"], &done.body["success"]), (&json!("cancelled"), &json!(2)));
+    // A complete one stays so.
+    let done = to_the_end(&rig, hours, 1).await;
+    assert_eq!(done.body["state"], "complete", "{}", done.text);
+    assert_eq!(cancel(1).await.expect(200).body["state"], "complete");
+    let from = hours.ago(30);
+    let half = format!("/tasks/report/backfill?from={from}");
+    rig.call(Method::DELETE, &half, Value::Null, &[]).await.refused(422, "invalid_parameter");
+    let gone = format!("/tasks/other/backfill?from={from}&to={}", hours.ago(25));
+    rig.call(Method::DELETE, &gone, Value::Null, &[]).await.refused(404, "task_not_found");
+    rig.stop().await;
+}

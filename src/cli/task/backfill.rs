@@ -26,6 +26,8 @@ use crate::dto::{BackfillRequest, BackfillTicksView, BackfillView, BackfillsView
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same, at most, when nothing changes.
 const LOOK_RARELY: Duration = Duration::from_secs(1);
+/// The state of a range that was cancelled.
+const CANCELLED: &str = "cancelled";
 /// Maximum number of ticks that are shown to people.
 const SAMPLE: usize = 20;
 
@@ -48,6 +50,9 @@ pub struct BackfillArgs {
     /// Show the ticks of the range, and change nothing
     #[arg(long, requires = "from")]
     dry_run: bool,
+    /// Create no further executions for the range; those that were created go on
+    #[arg(long, requires = "from", conflicts_with_all = ["dry_run", "parallel", "parameters"])]
+    cancel: bool,
     /// A parameter, over the task's own
     #[arg(short, long = "parameter", value_name = "KEY=VALUE", value_parser = pair,
           requires = "from")]
@@ -63,7 +68,14 @@ struct RangeArgs {
     parameters: Vec<(String, String)>,
 }
 
-/// Runs a backfill to its end, shows what it would do, or lists those of a task.
+impl RangeArgs {
+    /// The range as parameters of a request.
+    fn query(&self) -> [(&'static str, String); 2] {
+        [("from", self.from.to_string()), ("to", self.to.to_string())]
+    }
+}
+
+/// Runs a backfill to its end, cancels it, shows what it would do, or lists those of a task.
 pub async fn run(args: BackfillArgs, context: &mut CliContext) -> CommandResult {
     let read = |text: &str| context.out.clock().read(text, Day::Today).map_err(Failure::usage);
     let (from, to) = match (&args.from, &args.to) {
@@ -73,13 +85,35 @@ pub async fn run(args: BackfillArgs, context: &mut CliContext) -> CommandResult 
     if to <= from {
         return Err(Failure::usage("--to must lie after --from"));
     }
-    let BackfillArgs { name, parallel, parameters, dry_run, .. } = args;
+    let BackfillArgs { name, parallel, parameters, dry_run, cancel: cancels, .. } = args;
     let range = RangeArgs { name, from, to, parallel, parameters };
-    if dry_run { preview(&range, context).await } else { drive(&range, context).await }
+    match (dry_run, cancels) {
+        (true, _) => preview(&range, context).await,
+        (false, true) => cancel(&range, context).await,
+        (false, false) => drive(&range, context).await,
+    }
+}
+
+async fn cancel(range: &RangeArgs, context: &mut CliContext) -> CommandResult {
+    let path = path(["tasks", &range.name, "backfill"]);
+    let query = range.query();
+    let sent = context.send::<BackfillView>(Method::DELETE, &path, &query, None).await?;
+    let view = &sent.says;
+    let live = match view.live.len() {
+        0 => String::new(),
+        live => format!("; {live} of these have not ended and go on"),
+    };
+    let line = if &*view.state == CANCELLED {
+        format!("{}: cancelled; {} ticks have an execution{live}", view.task, view.created)
+    } else {
+        format!("{}: all {} ticks have an execution{live}", view.task, view.created)
+    };
+    context.out.one(&sent.body, |_clock| line)?;
+    Ok(Exit::Ok)
 }
 
 async fn preview(range: &RangeArgs, context: &mut CliContext) -> CommandResult {
-    let query = [("from", range.from.to_string()), ("to", range.to.to_string())];
+    let query = range.query();
     let path = path(["tasks", &range.name, "backfill"]);
     let reply = context.read::<BackfillTicksView>(&path, &query).await?;
     let says = &reply.says;
@@ -235,11 +269,13 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Prints how a range ended. Exit code 1 if not all of its executions succeeded.
+/// Prints how a range ended. Exit code 1 if not all of its executions succeeded, or it was cancelled.
 fn conclude(body: &Value, view: &BackfillView, context: &mut CliContext) -> CommandResult {
-    let line = format!("{}: {} ticks, {}", view.task, view.created, ends(view));
+    let cancelled = &*view.state == CANCELLED;
+    let after = if cancelled { "cancelled after " } else { "" };
+    let line = format!("{}: {after}{} ticks, {}", view.task, view.created, ends(view));
     context.out.one(body, |_clock| line)?;
-    Ok(if view.success == view.created { Exit::Ok } else { Exit::No })
+    Ok(if view.success == view.created && !cancelled { Exit::Ok } else { Exit::No })
 }
 
 /// `23 success, 1 failed`
@@ -270,12 +306,13 @@ async fn list(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = context.read::<BackfillsView>(&path, &[]).await?;
     let items: Vec<Value> = reply.says.items.iter().map(value).collect();
     context.out.many(&reply.body, &items, |clock| {
-        let columns = ["FROM", "TO", "TICKS", "CREATED", "LIVE", "ENDED", "CHANGED"];
+        let columns = ["FROM", "TO", "STATE", "TICKS", "CREATED", "LIVE", "ENDED", "CHANGED"];
         let mut table = Table::new("backfills", &columns);
         for view in &reply.says.items {
             table.row([
                 clock.short(view.from.0),
                 clock.short(view.to.0),
+                view.state.to_string(),
                 view.total.to_string(),
                 view.created.to_string(),
                 view.live.len().to_string(),

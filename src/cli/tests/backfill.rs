@@ -10,7 +10,8 @@ const TO: &str = "2026-02-02T00:00:00.000Z";
 const RANGE: [&str; 6] = ["backfill", "hello", "--from", FROM, "--to", TO];
 
 fn view(done: bool, success: u64, failed: u64) -> Value {
-    json!({"task": "hello", "incarnation": 7, "from": FROM, "to": TO, "done": done, "total": 24,
+    json!({"task": "hello", "incarnation": 7, "from": FROM, "to": TO, "done": done,
+        "state": if success + failed == 24 { "complete" } else { "open" }, "total": 24,
         "created": success + failed, "remaining": 24 - success - failed, "cursor": null,
         "live": [], "success": success, "failed": failed, "timeout": 0, "cancelled": 0, "lost": 0,
         "begun_at": null, "changed_at": null, "executions": [], "waits_for": null})
@@ -62,4 +63,29 @@ async fn ranges_are_listed_without_a_range() {
     let list = ran(&["backfill", "hello"], &[("GET /tasks/hello/backfills", 200, body)]).await;
     assert_eq!(list.exit, Exit::Ok, "{}", list.talk);
     assert!(list.data.contains("3 success, 1 failed"), "{}", list.data);
+}
+
+#[tokio::test]
+async fn a_range_that_is_cancelled_tells_what_goes_on() {
+    let at = |text: &str| text.replace(':', "%3A");
+    let path = format!("DELETE /tasks/hello/backfill?from={}&to={}", at(FROM), at(TO));
+    let line = [&RANGE[..], &["--cancel"]].concat();
+    let mut body = view(false, 3, 1);
+    (body["state"], body["live"]) = (json!("cancelled"), json!(["12"]));
+    let told = ran(&line, &[(path.as_str(), 200, body.clone())]).await;
+    assert_eq!(told.exit, Exit::Ok, "{}", told.talk);
+    let line_told =
+        "hello: cancelled; 4 ticks have an execution; 1 of these have not ended and go on\n";
+    assert_eq!(told.data, line_told);
+    let told = ran(&line, &[(path.as_str(), 200, view(true, 24, 0))]).await;
+    assert_eq!(told.data, "hello: all 24 ticks have an execution\n");
+    // The command that drives the range ends with it.
+    body["done"] = json!(true);
+    let driven = ran(&RANGE, &[("POST /tasks/hello/backfill", 200, body)]).await;
+    let said = (driven.exit, &*driven.data);
+    assert_eq!(said, (Exit::No, "hello: cancelled after 4 ticks, 3 success, 1 failed\n"));
+    for other in ["--dry-run", "--parallel=2", "-pa=1"] {
+        let refused = ran(&[&line[..], &[other]].concat(), &[]).await;
+        assert_eq!(refused.exit, Exit::Usage, "{other}: {}", refused.talk);
+    }
 }

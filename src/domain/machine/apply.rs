@@ -157,6 +157,7 @@ impl State {
             Command::NodeFunctions(body) => self.node_functions(cx, body, effects),
             Command::Assign(body) => self.assign(body, effects),
             Command::Backfill(body) => self.backfill(cx, *body, effects),
+            Command::CancelBackfill(body) => self.cancel_backfill(cx, body),
         })
     }
 }

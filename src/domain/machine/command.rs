@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Reason, Report, Trigger, Verdict};
 use super::versions::{self, LEVEL};
-pub use backfill::Backfill;
+pub use backfill::{Backfill, CancelBackfill};
 pub use executors::{
     ExecutorLiveness, FailPending, OfExecutor, PutExecutor, SetExecutorStatus, StartOn,
 };
@@ -177,6 +177,8 @@ pub enum Command {
     Assign(Assign),
     /// Executions for ticks of a past range.
     Backfill(Box<Backfill>),
+    /// No more executions for ticks of a past range.
+    CancelBackfill(CancelBackfill),
 }
 
 /// Names the cluster.
@@ -434,6 +436,7 @@ kinds! {
     41 NodeFunctions,
     42 Backfill,
     43 Assign,
+    44 CancelBackfill,
 }
 
 impl Command {

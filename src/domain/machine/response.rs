@@ -170,6 +170,8 @@ pub enum Refusal {
     NodeGone,
     /// Another member is being added or removed.
     MembersChanging,
+    /// No such range of this task.
+    BackfillNotFound,
 }
 
 impl Refusal {
@@ -225,6 +227,7 @@ impl Refusal {
             Self::NodeLeaving => ErrorCode::NodeLeaving,
             Self::NodeGone => ErrorCode::NodeRemoved,
             Self::MembersChanging => ErrorCode::MembersChanging,
+            Self::BackfillNotFound => ErrorCode::BackfillNotFound,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::trigger::merged;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::ExecutionId;
-use crate::domain::machine::command::Backfill;
+use crate::domain::machine::command::{Backfill, CancelBackfill};
 use crate::domain::machine::limits::{
     BACKFILL_PARALLEL_MAX, BACKFILL_TICKS_MAX, BACKFILLS_MAX, TASK_BACKFILLS_MAX,
 };
@@ -230,6 +230,33 @@ pub(crate) async fn step(
     Err(OpError::new(ErrorCode::NotAccepted, "the task changes too fast; nothing was changed"))
 }
 
+/// Ends a range before it is complete: no further executions are created for its ticks, and those that
+/// were go on. A range that is closed stays as it is.
+///
+/// # Errors
+/// `task_not_found`, `backfill_not_found`.
+pub(crate) async fn cancel(
+    caller: &Caller,
+    name: &str,
+    range: &BackfillRange,
+) -> Result<OpAnswer<BackfillView>, OpError> {
+    let mut ends = false;
+    let make = |view: &StateView| {
+        let task = view.task(name)?;
+        let key = range.key(task);
+        ends = view.state.backfill_of(task, &key).is_some_and(|known| !known.closed());
+        let BackfillKey { task, from, to } = key;
+        Ok(Some(Command::CancelBackfill(CancelBackfill { task, from, to })))
+    };
+    caller.answer(make).await?;
+    let (from, to) = (range.from, range.to);
+    let line = || format!("the backfill of task {name} from {from} to {to} was cancelled");
+    changes::log(ends.then(line));
+    let view = caller.context.here()?;
+    let body = shown(&view, view.task(name)?, range, Vec::new(), None);
+    Ok(OpAnswer::of(view, body))
+}
+
 /// The range after a command, or why the next tick waits.
 fn answered(
     caller: &Caller,
@@ -267,14 +294,15 @@ fn full() -> OpError {
         "the task has {TASK_BACKFILLS_MAX} backfills that are not finished, or the cluster \
          {BACKFILLS_MAX}"
     );
-    let advice = "Complete them: `punctual backfill NAME` lists those of a task.";
+    let advice = "Complete them, or cancel them with `--cancel`: `punctual backfill NAME` lists those \
+                  of a task.";
     OpError::new(ErrorCode::LimitReached, why).advise(advice)
 }
 
 fn decide(view: &StateView, task: &Task, step: &BackfillStep) -> Result<StepDecision, OpError> {
     let range = &step.range;
     let known = view.state.backfill_of(task, &range.key(task));
-    if known.is_some_and(BackfillRecord::complete) {
+    if known.is_some_and(BackfillRecord::closed) {
         return Ok(StepDecision::Nothing(None));
     }
     let live = known.map_or(0, |known| known.live.len());
@@ -363,12 +391,18 @@ fn shown(
 
 fn one(task: &Task, key: &BackfillKey, known: &BackfillRecord) -> BackfillView {
     let ended = &known.ended;
+    let state = match known.closed() {
+        false => "open",
+        true if known.cancelled(key) => "cancelled",
+        true => "complete",
+    };
     BackfillView {
+        state: state.into(),
         task: task.live.name.to_string(),
         incarnation: known.incarnation.0,
         from: Rfc3339(key.from),
         to: Rfc3339(key.to),
-        done: known.complete() && known.live.is_empty(),
+        done: known.closed() && known.live.is_empty(),
         total: known.created.saturating_add(known.remaining),
         created: known.created,
         remaining: known.remaining,

@@ -2,7 +2,7 @@
 //! some.
 
 use punctual::domain::machine::Answer;
-use punctual::domain::machine::command::Backfill;
+use punctual::domain::machine::command::{Backfill, CancelBackfill};
 
 use super::ReferenceModel;
 
@@ -15,6 +15,10 @@ impl ReferenceModel {
         self.alive("tombstones stay", key, "a backfill");
         self.judge_held(key);
         let incarnation = self.tasks.get(&key).map_or(0, |task| task.incarnation);
+        if !executions.is_empty() && self.cancelled_ranges.contains(&(key, incarnation, range)) {
+            let (from, to) = (body.from, body.to);
+            self.complain(ONCE, format!("executions of {from} to {to}, which was cancelled"));
+        }
         for (tick, execution) in body.ticks.iter().zip(executions) {
             self.judge(ONCE);
             let within = body.from <= *tick && *tick < body.to;
@@ -33,6 +37,13 @@ impl ReferenceModel {
                 one.backfilled = true;
             }
         }
+    }
+
+    /// A range was cancelled.
+    pub(super) fn backfill_cancelled(&mut self, body: CancelBackfill) {
+        let key = body.task.0;
+        let incarnation = self.tasks.get(&key).map_or(0, |task| task.incarnation);
+        self.cancelled_ranges.insert((key, incarnation, (body.from.0, body.to.0)));
     }
 
     /// A task that is held gets no executions of ticks.

@@ -1,4 +1,4 @@
-//! The body of the command that creates executions for ticks of a past range.
+//! The bodies of the commands about executions for ticks of past ranges.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,4 +29,15 @@ pub struct Backfill {
     pub parallel: u32,
     /// Parameters of the executions, as a JSON object; none: the task's own.
     pub parameters: Option<String>,
+}
+
+/// Ends a backfill before its range is complete: it creates no further executions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelBackfill {
+    /// Of this task.
+    pub task: TaskKey,
+    /// The first instant of the range.
+    pub from: Timestamp,
+    /// The end of the range, which is not part of it.
+    pub to: Timestamp,
 }

@@ -2,14 +2,15 @@
 //!
 //! A range has a record with a cursor. A command names the cursor that its proposer saw and the ticks
 //! that follow it, and moves the cursor over those that got their executions. So a repeated command
-//! creates nothing, whichever node proposes it. The ticks' verdicts stay as they are.
+//! creates nothing, whichever node proposes it. The ticks' verdicts stay as they are. A range that is
+//! cancelled is closed where its cursor stands.
 
 use imbl::OrdSet;
 
 use super::guards;
 use super::overlap::{self, Carrier};
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
-use crate::domain::machine::command::Backfill;
+use crate::domain::machine::command::{Backfill, CancelBackfill};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{
@@ -64,6 +65,10 @@ impl State {
         let begins = known.is_none();
         let begun = || BackfillRecord::begun(incarnation, body.from, cx.stamp);
         let mut record = known.unwrap_or_else(begun);
+        if record.cancelled(&key) {
+            // No tick is left, as at the end of the range.
+            return Err(Refusal::Cursor { at: key.to });
+        }
         guards::backfill_cursor(record.cursor, body.after)?;
         check_ticks(&record, &body, cx.stamp)?;
         let live = u32::try_from(record.live.len()).unwrap_or(u32::MAX);
@@ -79,7 +84,7 @@ impl State {
         let left = body.ticks.get(created.len()..).unwrap_or_default().len();
         record.remaining = body.remaining.saturating_add(left as u64);
         record.cursor = match created.len().checked_sub(1).and_then(|last| body.ticks.get(last)) {
-            _ if record.complete() => body.to,
+            _ if record.closed() => body.to,
             Some(last) => *last,
             None => record.cursor,
         };
@@ -92,6 +97,21 @@ impl State {
         }
         self.set_backfill(key, record);
         Ok(Answer::Backfilled { task: body.task, executions: created })
+    }
+
+    /// Ends a range before it is complete. The executions that it created go on.
+    pub(in crate::domain::machine) fn cancel_backfill(
+        &mut self,
+        cx: &EntryContext<'_>,
+        body: CancelBackfill,
+    ) -> Response {
+        let key = BackfillKey { task: body.task, from: body.from, to: body.to };
+        let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
+        let known = self.backfill_of(task, &key).cloned().ok_or(Refusal::BackfillNotFound)?;
+        if !known.closed() {
+            self.set_backfill(key, BackfillRecord { remaining: 0, changed_at: cx.stamp, ..known });
+        }
+        Ok(Answer::Done)
     }
 
     /// Whether the task is as the proposer saw it, and its ticks are not held.
@@ -224,7 +244,7 @@ fn check_ticks(record: &BackfillRecord, body: &Backfill, stamp: Timestamp) -> Re
         && body.ticks.first().is_some_and(|first| *first >= body.from && *first > body.after)
         && body.ticks.last().is_some_and(|last| *last < body.to);
     let empty = body.ticks.is_empty() && completes;
-    if record.complete() || !(rises || empty) { Err(Refusal::Order) } else { Ok(()) }
+    if record.closed() || !(rises || empty) { Err(Refusal::Order) } else { Ok(()) }
 }
 
 /// Creates executions for the first of the ticks, as many as the room and the task's mode allow.

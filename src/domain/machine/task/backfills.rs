@@ -55,7 +55,8 @@ pub struct BackfillRecord {
     pub changed_at: Timestamp,
     /// Every tick of the range up to here has its execution.
     pub cursor: Timestamp,
-    /// Ticks of the range after the cursor; 0: the range is complete.
+    /// Ticks of the range after the cursor that get executions; 0: the range is complete, and the
+    /// cursor is its end, or it was cancelled.
     pub remaining: u64,
     /// Executions that were created.
     pub created: u64,
@@ -125,15 +126,22 @@ impl BackfillRecord {
         Timestamp(from.0.saturating_sub(1))
     }
 
-    /// Whether every tick of the range has its execution.
+    /// Whether no further tick of the range gets an execution: each has one, or the rest was
+    /// cancelled.
     #[must_use]
-    pub const fn complete(&self) -> bool {
+    pub const fn closed(&self) -> bool {
         self.remaining == 0
     }
 
-    /// Whether every tick of the range has an execution that ended.
+    /// Whether it was cancelled before each tick of the range had its execution.
+    #[must_use]
+    pub fn cancelled(&self, key: &BackfillKey) -> bool {
+        self.closed() && self.cursor < key.to
+    }
+
+    /// Whether nothing comes of the range any more, and its executions have ended.
     #[must_use]
     pub const fn over(&self) -> bool {
-        self.complete() && self.live.is_empty()
+        self.closed() && self.live.is_empty()
     }
 }

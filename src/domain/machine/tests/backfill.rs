@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::command::{Backfill, Command, PauseTask, SetScheduler};
+use super::super::command::{Backfill, CancelBackfill, Command, PauseTask, SetScheduler};
 use super::super::limits::{BACKFILLS_MAX, TASK_BACKFILLS_MAX};
 use super::super::task::backfills::{BackfillEnds, BackfillKey, BackfillRecord};
 use super::super::{Answer, LineKey, Refusal, State};
@@ -27,6 +27,11 @@ pub(super) fn sample() -> Command {
     }))
 }
 
+pub(super) fn cancel_sample() -> Command {
+    let (from, to) = (at(100), at(500));
+    Command::CancelBackfill(CancelBackfill { task: TaskKey(7), from, to })
+}
+
 pub(super) fn record() -> BackfillRecord {
     BackfillRecord {
         incarnation: Revision(5),
@@ -45,6 +50,12 @@ pub(super) fn record() -> BackfillRecord {
 /// The next ticks of a range of a task, 100 ms apart; now and then what is out of place.
 pub(super) fn plausible(state: &State, name: &str, dice: &mut StepNumbers) -> Option<Command> {
     let task = state.named(name)?;
+    if dice.percent(5) {
+        let known = state.backfills(task.key).next();
+        let (task, from, to) =
+            known.map_or((task.key, at(0), at(1)), |(key, _)| (key.task, key.from, key.to));
+        return Some(Command::CancelBackfill(CancelBackfill { task, from, to }));
+    }
     let from = DAY.plus(Millis(u64::from(dice.below(2)) * 1_000));
     let to = from.plus(Millis(600));
     let key = BackfillKey { task: task.key, from, to };
@@ -225,6 +236,44 @@ fn a_command_that_is_late_or_repeated_creates_nothing() {
     let second = range.body(9);
     assert_eq!(range.send(second.clone()).map(|made| made.len()), Ok(3));
     assert_eq!(range.send(second), Err(Refusal::Cursor { at: range.key().to }));
+}
+
+#[test]
+fn a_range_that_is_cancelled_gives_its_place_to_another() {
+    let mut range = RangeWorld::new(every("a", 1_000), 4);
+    let later = range.body(9);
+    range.step(1).expect("one");
+    let before_cancel = range.body(9);
+    let key = range.key();
+    let cancel = |range: &mut RangeWorld, key: &BackfillKey| {
+        let cancel = CancelBackfill { task: key.task, from: key.from, to: key.to };
+        let (response, _) = range.world.apply_as(&Command::CancelBackfill(cancel), "me", None);
+        counted(&range.world.state);
+        response
+    };
+    assert_eq!(cancel(&mut range, &key), Ok(Answer::Done));
+    for late in [later, before_cancel] {
+        let refused = range.send(late).expect_err("it is cancelled");
+        assert_eq!(refused, Refusal::Cursor { at: key.to });
+        assert!(refused.outdated(), "its proposer looks again");
+    }
+    assert_eq!(cancel(&mut range, &key), Ok(Answer::Done), "again");
+    // A checkpoint keeps that.
+    range.world.state = load(range.world.state.all_rows());
+    let kept = range.record();
+    assert!(kept.cancelled(&key) && !kept.over(), "{kept:?}");
+    range.end_one();
+    assert!(range.record().over());
+    assert_eq!(range.record().created, 1);
+    // It is finished, so it makes room where the ranges of a task are at their bound.
+    for _ in 1..TASK_BACKFILLS_MAX {
+        range.from = range.from.plus(Millis(1));
+        range.world.wait(10);
+        range.step(1).expect("one");
+    }
+    range.from = range.from.plus(Millis(1));
+    range.step(1).expect("in the place of the one that was cancelled");
+    assert_eq!(cancel(&mut range, &key), Err(Refusal::BackfillNotFound));
 }
 
 #[test]

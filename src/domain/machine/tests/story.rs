@@ -27,7 +27,7 @@ mod files;
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 59);
+    stories::play::<MachineStory>("domain/machine/testscripts", 60);
 }
 
 struct MachineStory {
@@ -234,6 +234,7 @@ impl MachineStory {
             "delete-calendar" => Command::DeleteCalendar(of_name()),
             "files" => self.files(line),
             "backfill" => self.backfill(line),
+            "cancel-backfill" => self.cancel_backfill(line),
             "declare" => self.declared(line),
             _ => executors::command(&self.world.state, line)
                 .unwrap_or_else(|| self.execution_command(line)),

@@ -58,6 +58,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::NodeLeaving,
         Refusal::NodeGone,
         Refusal::MembersChanging,
+        Refusal::BackfillNotFound,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }

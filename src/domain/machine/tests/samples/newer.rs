@@ -10,7 +10,7 @@ use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::task::Strategy;
 
 /// One of each kind, in the order of their numbers.
-pub(super) fn commands(node: NodeId, session: SessionId) -> [Command; 8] {
+pub(super) fn commands(node: NodeId, session: SessionId) -> [Command; 9] {
     let joining = NodeId::new(4, 1);
     let (peer, http) = ("n4:7070".to_owned(), "http://n4:8080".to_owned());
     let choices = vec![("a".to_owned(), Some(node)), ("b".to_owned(), None)];
@@ -27,5 +27,6 @@ pub(super) fn commands(node: NodeId, session: SessionId) -> [Command; 8] {
         Command::NodeFunctions(NodeFunctions { node, session, functions: vec!["f".to_owned()] }),
         backfill::sample(),
         Command::Assign(Assign::Choices(choices)),
+        backfill::cancel_sample(),
     ]
 }

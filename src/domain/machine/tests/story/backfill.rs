@@ -1,6 +1,6 @@
 //! The steps of a story about backfills.
 
-use super::super::super::command::Backfill;
+use super::super::super::command::{Backfill, CancelBackfill};
 use super::super::telling::clock;
 use super::*;
 
@@ -25,6 +25,13 @@ impl MachineStory {
         }))
     }
 
+    /// `cancel-backfill a from=… to=…`
+    pub(super) fn cancel_backfill(&self, line: &ScriptLine) -> Command {
+        let at = |option: &str| self.time(line.option(option).expect("an instant"));
+        let (task, from, to) = (self.task(line.word(1)).key, at("from"), at("to"));
+        Command::CancelBackfill(CancelBackfill { task, from, to })
+    }
+
     /// How far the ranges of a task are.
     pub(super) fn backfills(&self, name: &str) -> Vec<String> {
         let ranges = self.world.state.backfills(self.task(name).key);
@@ -33,8 +40,9 @@ impl MachineStory {
             let (from, to, cursor) = (clock(key.from), clock(key.to), clock(kept.cursor));
             let (created, remaining) = (kept.created, kept.remaining);
             let (live, ended) = (live.join(" "), kept.ended.all());
+            let cancelled = if kept.cancelled(key) { ", cancelled" } else { "" };
             format!(
-                "{from} to {to}: up to {cursor}, {created} created, {remaining} remain; live [{live}], {ended} ended"
+                "{from} to {to}{cancelled}: up to {cursor}, {created} created, {remaining} remain; live [{live}], {ended} ended"
             )
         });
         told.collect()
