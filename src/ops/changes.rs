@@ -32,7 +32,9 @@ pub(crate) fn line(command: &Command) -> Option<String> {
         Command::Resume(named) => format!("task {} was resumed", named.name),
         Command::Cancel(named) => format!("task {} was cancelled", named.name),
         Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
-        Command::NodeJoin(join) => format!("{} is being added at {}", join.node, join.peer),
+        Command::NodeJoin(join) => {
+            format!("n{} is being added at {}", join.node.configured(), join.peer)
+        }
         Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
         Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),
         Command::PutExecutor(put) => format!("executor {} was registered", put.info.id),

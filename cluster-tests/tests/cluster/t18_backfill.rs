@@ -116,6 +116,16 @@ async fn a_stopped_backfill_goes_on_elsewhere_and_executes_each_tick_once() -> T
     // Once more: there is nothing left to do.
     let more = run(&resumed).await?;
     assert!(matches!(more.code, Some(0 | 1)), "{more:?}");
+    // A complete range is not cancelled, and a half of it is a range of its own.
+    let server = ["--server", servers[1].as_str()];
+    let cancelled = run(&[&range[..], &["--cancel"], &server].concat()).await?;
+    assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
+    assert!(cancelled.stdout.contains(&format!("all {TICKS} ticks")), "{cancelled:?}");
+    let half = Timestamp(day + HOUR_MS).to_string();
+    let other = ["backfill", "report", "--from", &half, "--to", &to, "--cancel"];
+    let unknown = run(&[&other[..], &server].concat()).await?;
+    assert_eq!(unknown.code, Some(5), "{unknown:?}");
+    assert!(unknown.stderr.contains("no backfill of this range"), "{unknown:?}");
     let executions = backfilled(&cluster).await?;
     assert!(executions.keys().eq(&wanted), "{executions:?}");
     assert!(executions.values().all(|ids| ids.len() == 1), "{executions:?}");
