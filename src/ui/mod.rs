@@ -68,6 +68,7 @@ pub(crate) fn serves(path: &str) -> bool {
 }
 
 /// The header by which a proxy of the page allows no changes.
+#[cfg(feature = "cli")]
 pub(crate) use self::visit::READ_ONLY;
 
 /// The routes of the page.

@@ -391,7 +391,9 @@ async fn every_page_in_each_language_and_theme() -> TestResult<()> {
         for page in &pages {
             window.go(&cluster, 1, page).await?;
             let place = format!("{page} {language} {theme}");
-            for width in [360, 1280, 2560] {
+            // The language and the colours make a page no wider.
+            let widths: &[u32] = if theme == "light" { &[360, 1280, 2560] } else { &[360] };
+            for width in widths.iter().copied() {
                 window.driver.set_window_rect(0, 0, width, 900).await?;
                 let wide = "return document.documentElement.scrollWidth > innerWidth";
                 if window.driver.execute(wide, Vec::new()).await?.convert::<bool>()? {
