@@ -1,17 +1,17 @@
 //! The web page in a real browser: journeys of its users, its policy, and its accessibility. Without
 //! Chromium and its driver this is left out.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use cluster_tests::{
-    Api, ClusterOptions, ProcessCluster, TestResult, field, free_address, items, shell, text, until,
+    ClusterOptions, ProcessCluster, TestResult, field, free_address, items, shell, text, until,
 };
 use serde_json::{Value, json};
 use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// Where Debian and others keep the browser.
 const BROWSERS: [&str; 3] =
@@ -36,8 +36,11 @@ const USUAL: Visitor = Visitor { script: true, language: "en", theme: "light" };
 
 /// The driver of the browser, which ends with this.
 struct Driver {
-    address: SocketAddr,
+    port: u16,
     browser: PathBuf,
+    /// Kept open, so that the driver may go on to print.
+    #[expect(dead_code, reason = "it closes when this ends")]
+    said: Lines<BufReader<ChildStdout>>,
     _process: Child,
 }
 
@@ -48,15 +51,18 @@ impl Driver {
         else {
             return Ok(None);
         };
-        let address = free_address()?;
-        let port = format!("--port={}", address.port());
         let mut command = Command::new("chromedriver");
-        command.arg(port).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let Ok(process) = command.spawn() else { return Ok(None) };
-        let driver = Self { address, browser, _process: process };
-        let api = Api::new(format!("http://127.0.0.1:{}", address.port()))?;
-        until("the driver", async || api.get("/status").await).await?;
-        Ok(Some(driver))
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let Ok(mut process) = command.spawn() else { return Ok(None) };
+        let mut said = BufReader::new(process.stdout.take().ok_or("its output")?).lines();
+        // "ChromeDriver was started successfully on port 41234."
+        let port = loop {
+            let line = said.next_line().await?.ok_or("the driver has ended")?;
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end_matches('.').parse::<u16>()?;
+            }
+        };
+        Ok(Some(Self { port, browser, said, _process: process }))
     }
 
     async fn open(&self, visitor: Visitor) -> TestResult<Window> {
@@ -73,7 +79,7 @@ impl Driver {
             let off = json!({"profile.managed_default_content_settings.javascript": 2});
             wanted.add_experimental_option("prefs", off)?;
         }
-        let url = format!("http://127.0.0.1:{}", self.address.port());
+        let url = format!("http://127.0.0.1:{}", self.port);
         let driver = WebDriver::new(url, wanted).await?;
         driver.set_window_rect(0, 0, 1280, 900).await?;
         Ok(Window { driver })
@@ -215,7 +221,7 @@ async fn one_cause_is_retried(window: &Window, cluster: &ProcessCluster) -> Test
     .await?;
     api.post("/api/v1/tasks/four/pause", &json!({})).await?;
     window.go(cluster, 3, "/failed").await?;
-    window.shows("main", "3 × ").await?;
+    window.shows("main", "Retry these 3").await?;
     window.confirm("section:first-of-type .actions form:first-child button").await?;
     window.shows(".said", "3 done, 0 refused").await?;
     until("the retries", async || {
