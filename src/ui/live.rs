@@ -27,12 +27,7 @@ pub(super) async fn changes(visit: Visit, stopping: Option<Extension<Stopping>>)
         Err(problem) => return visit.refuse(&problem),
     };
     let told = stream::unfold(reader, |mut reader| async move {
-        loop {
-            match reader.next().await? {
-                EventNews::Place(_) => {}
-                EventNews::Event(_) => break,
-            }
-        }
+        while let EventNews::Place(_) = reader.next().await? {}
         // What happens meanwhile is told with it.
         sleep(REST).await;
         reader.skip();

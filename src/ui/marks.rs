@@ -116,13 +116,15 @@ fn stack(x: usize, kinds: &[(&str, u64)]) -> Markup {
     }
     let height = (HEIGHT as f64 * ((all as f64).log10() / 4.0).clamp(0.4, 1.0)).round();
     let mut top = HEIGHT as f64;
+    let bands = kinds.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| {
+        // What is rare is seen too.
+        let part = (height * *count as f64 / all as f64).max(2.0);
+        top -= part;
+        (kind, format!("{top:.1}"), format!("{part:.1}"))
+    });
     html! {
-        @for (kind, count) in kinds.iter().filter(|(_, count)| *count > 0) {
-            // What is rare is seen too.
-            @let part = (height * *count as f64 / all as f64).max(2.0);
-            @let _next = { top -= part; };
-            rect class=(kind) x=(x + 1) y={ (format!("{top:.1}")) } width=(STEP - 2)
-                height={ (format!("{part:.1}")) } rx="1" {}
+        @for (kind, y, part) in bands {
+            rect class=(kind) x=(x + 1) y=(y) width=(STEP - 2) height=(part) rx="1" {}
         }
     }
 }
