@@ -36,7 +36,6 @@ async fn routes_answer_in_one_form() {
     assert!(page.text.ends_with("# EOF\n"), "{}", page.text);
 
     for path in [
-        "/",
         "/nowhere",
         "/api/v1",
         "/api/v1/",
