@@ -6,16 +6,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use url::Url;
 
 use super::context::CliContext;
@@ -27,6 +32,8 @@ use crate::ui;
 
 /// Maximum size of a form, in bytes.
 const FORM_BYTES_MAX: usize = 1 << 20;
+/// A node that does not begin to answer in this time is passed over.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Options of `ui`.
 #[derive(Debug, Args)]
@@ -74,13 +81,15 @@ pub async fn run(args: UiArgs, context: &mut CliContext) -> CommandResult {
         Proxy { http, servers, last: AtomicUsize::new(0), loopback, read_only: args.read_only };
     let router = Router::new().fallback(forward).with_state(Arc::new(proxy));
     context.out.say(&format!("the page is at http://{}", shown(at)));
+    let (stop, stopping) = watch::channel(false);
+    let serving = api::serve(listener, router, stopping, api::HttpLimits::default());
     tokio::select! {
-        ended = axum::serve(listener, router) => match ended {
-            Ok(()) => Ok(Exit::Ok),
-            Err(error) => Err(Failure::usage(error.to_string())),
-        },
-        () = signals.next() => Ok(Exit::Ok),
+        () = serving => {}
+        () = signals.next() => {
+            let _ended = stop.send(true);
+        }
     }
+    Ok(Exit::Ok)
 }
 
 /// An address that a browser can open.
@@ -100,60 +109,96 @@ async fn forward(State(proxy): State<Arc<Proxy>>, request: Request) -> Response 
     if proxy.loopback && !api::is_loopback(named) {
         return told(StatusCode::FORBIDDEN, "this page is served on loopback only");
     }
-    if !ui::serves(parts.uri.path()) {
+    if foreign(&parts.headers, named) && !parts.method.is_safe() {
+        return told(StatusCode::FORBIDDEN, "a page of another site may not change anything here");
+    }
+    let path = parts.uri.path();
+    if !is_page(path) {
         return told(StatusCode::NOT_FOUND, "there is no such page; the API is at the nodes");
     }
-    let preferences = parts.uri.path() == "/settings";
+    let preferences = path == "/settings";
     if proxy.read_only && !parts.method.is_safe() && !preferences {
         return told(StatusCode::FORBIDDEN, "this page only shows, and changes nothing");
     }
     let Ok(body) = to_bytes(body, FORM_BYTES_MAX).await else {
         return told(StatusCode::PAYLOAD_TOO_LARGE, "the form is too large");
     };
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let headers = passed_on(&parts.headers, proxy.read_only && !preferences);
-    proxy.ask(&parts.method, path, &headers, &body).await
+    proxy.ask(&parts.method, &parts.uri, &headers, &body).await
+}
+
+/// Whether a browser sends this on behalf of another site.
+fn foreign(headers: &HeaderMap, host: &str) -> bool {
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, own)| own != host))
+}
+
+/// Whether this is an address of the page as it stands, and not only after something is resolved.
+fn is_page(path: &str) -> bool {
+    let plain = !path.starts_with("//") && !path.contains('\\');
+    let dots = |segment: &str| {
+        let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+        decoded == "." || decoded == ".."
+    };
+    plain && !path.split('/').any(dots) && ui::serves(path)
+}
+
+/// The same address at a node; none: it would be another one there.
+fn at_node(server: &Url, uri: &Uri) -> Option<Url> {
+    let mut url = server.clone();
+    url.set_path(uri.path());
+    url.set_query(uri.query());
+    let same = url.host() == server.host() && url.path() == uri.path();
+    same.then_some(url)
 }
 
 impl Proxy {
-    /// Asks the node that answered last, and if it cannot be reached the next.
-    async fn ask(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Response {
+    /// Asks the node that answered last. If it cannot be reached, or does not serve yet, the next.
+    async fn ask(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
         let first = self.last.load(Ordering::Relaxed);
-        let mut why = String::new();
+        let mut why = told(StatusCode::BAD_GATEWAY, "no node answers");
         for turn in 0..self.servers.len() {
             let at = (first + turn) % self.servers.len();
-            let Some(url) = self.servers.get(at).and_then(|server| server.join(path).ok()) else {
-                continue;
+            let Some(url) = self.servers.get(at).and_then(|server| at_node(server, uri)) else {
+                return told(StatusCode::BAD_REQUEST, "this address means another one at a node");
             };
             let request = self.http.request(method.clone(), url).headers(headers.clone());
-            match request.body(body.clone()).send().await {
-                Ok(answer) => {
-                    self.last.store(at, Ordering::Relaxed);
-                    return given_back(answer);
-                }
-                Err(error) => {
-                    why = error.to_string();
-                    // Whether it was done is not known.
-                    if !method.is_safe() && !error.is_connect() {
-                        break;
+            let sent = timeout(HEAD_WITHIN, request.body(body.clone()).send()).await;
+            // Whether it was done is not known, unless there was no connection.
+            let unknown = match sent {
+                Ok(Ok(answer)) => {
+                    let status = answer.status();
+                    let ready = status != StatusCode::SERVICE_UNAVAILABLE
+                        && status != StatusCode::BAD_GATEWAY;
+                    if ready || !method.is_safe() {
+                        self.last.store(at, Ordering::Relaxed);
+                        return given_back(answer);
                     }
+                    why = given_back(answer);
+                    false
                 }
+                Ok(Err(error)) => {
+                    let text = format!("no node answers: {error}");
+                    why = told(StatusCode::BAD_GATEWAY, &text);
+                    !error.is_connect()
+                }
+                Err(_late) => {
+                    why = told(StatusCode::GATEWAY_TIMEOUT, "no node answers in time");
+                    true
+                }
+            };
+            if unknown && !method.is_safe() {
+                break;
             }
         }
-        told(StatusCode::BAD_GATEWAY, &format!("no node answers: {why}"))
+        why
     }
 }
 
 /// The headers of a request that a node gets.
 fn passed_on(headers: &HeaderMap, read_only: bool) -> HeaderMap {
     let mut passed = headers.clone();
-    for own in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING] {
+    for own in [HOST, ORIGIN, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING] {
         passed.remove(own);
     }
     passed.remove(ui::READ_ONLY);
@@ -174,4 +219,51 @@ fn given_back(answer: reqwest::Response) -> Response {
 
 fn told(status: StatusCode, why: &str) -> Response {
     (status, format!("{why}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_page_are_passed_on() {
+        for (path, passed) in [
+            ("/", true),
+            ("/tasks", true),
+            ("/tasks/a%2Bb/pause", true),
+            ("/executions/12/output", true),
+            ("/settings", true),
+            ("/api/v1/tasks", false),
+            ("/metrics", false),
+            ("//tasks/x", false),
+            ("/tasks/../api/v1/tasks", false),
+            ("/tasks/%2E%2e/api/v1/tasks", false),
+            ("/tasks/.%2e/x", false),
+            ("/tasks/./x", false),
+            ("/tasks\\..\\api", false),
+        ] {
+            assert_eq!(is_page(path), passed, "{path}");
+        }
+        let server = Url::parse("http://10.0.0.1:8080/").unwrap();
+        let uri: Uri = "/tasks/a%2Bb?zoom=1h".parse().unwrap();
+        let url = at_node(&server, &uri).unwrap();
+        assert_eq!(url.as_str(), "http://10.0.0.1:8080/tasks/a%2Bb?zoom=1h");
+        let resolved: Uri = "/tasks/../api".parse().unwrap();
+        assert_eq!(at_node(&server, &resolved), None);
+    }
+
+    #[test]
+    fn a_form_of_another_origin_is_foreign() {
+        for (origin, other) in [
+            (None, false),
+            (Some("http://127.0.0.1:8090"), false),
+            (Some("http://127.0.0.1:8080"), true),
+            (Some("https://other.example"), true),
+            (Some("null"), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin))));
+            assert_eq!(foreign(&headers, "127.0.0.1:8090"), other, "{origin:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::context::{Context, StateView};
+use super::queue::QueuePositions;
 use super::words::task_state;
 use super::{OpError, plans, views, words};
 use crate::domain::machine::Task;
@@ -38,6 +39,8 @@ const EXECUTIONS: usize = 20_000;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A pass takes at most this part of the time.
 const REST: u32 = 20;
+/// An overview that is older is not shown if another one can be had.
+const OLD: Millis = Millis::from_secs(10);
 
 /// Why a task or a node needs attention, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,8 +111,10 @@ pub(crate) struct Overview {
     pub states: BTreeMap<&'static str, u64>,
     /// What needs attention, at most some of each kind.
     pub attention: Vec<TaskAttention>,
-    /// How many tasks need attention, of each kind.
+    /// How many tasks need attention for each reason.
     pub attention_counts: BTreeMap<AttentionKind, u64>,
+    /// How many tasks need attention.
+    pub needing: u64,
     /// The last hour by minute, oldest first. The last one is the present minute.
     pub past: Vec<MinuteCounts>,
     /// Earlier minutes are not known, because too much happened since.
@@ -127,11 +132,6 @@ impl Overview {
     pub fn tasks(&self) -> u64 {
         self.states.iter().filter(|(state, _)| **state != "deleted").map(|(_, count)| count).sum()
     }
-
-    /// How many tasks need attention.
-    pub fn needing(&self) -> u64 {
-        self.attention_counts.values().sum()
-    }
 }
 
 /// The newest overview of a node.
@@ -146,7 +146,8 @@ struct Kept {
     running: bool,
 }
 
-/// An overview that is at most some seconds old.
+/// The newest overview. If it is old because nobody asked for one, another is waited for; while many
+/// ask, it is at most a second and twenty times the duration of a pass old.
 ///
 /// # Errors
 /// `too_busy`.
@@ -158,29 +159,43 @@ pub(crate) async fn of(context: &Arc<Context>, view: &StateView) -> Result<Arc<O
         kept.running |= begin;
         (kept.overview.clone(), begin)
     };
-    match (known, begin) {
-        (Some(known), false) => Ok(known),
-        (Some(known), true) => {
+    let young = |known: &Arc<Overview>| view.now.since(known.now) < OLD;
+    match known {
+        Some(known) if !begin => Ok(known),
+        Some(known) if young(&known) => {
             let (context, view) = (Arc::clone(context), view.clone());
             drop(life::spawn(async move {
                 let _refused = pass(&context, view).await;
             }));
             Ok(known)
         }
-        // The first one is waited for; who asks at the same moment computes it too.
-        (None, _) => pass(context, view.clone()).await,
+        // Who asks at the same moment for the first one computes it too.
+        _ => pass(context, view.clone()).await,
     }
 }
 
 async fn pass(context: &Arc<Context>, view: StateView) -> Result<Arc<Overview>, OpError> {
-    let begun = Instant::now();
-    let made = context.scans.run(move || Arc::new(compute(&view))).await;
+    let _begun = RunningPass(context);
+    let timed = move || {
+        let begun = Instant::now();
+        (Arc::new(compute(&view)), begun.elapsed())
+    };
+    let (made, took) = context.scans.run(timed).await?;
     let mut kept = context.overview.0.lock();
-    kept.running = false;
-    kept.next = Some(Instant::now() + SHORTEST.max(begun.elapsed() * REST));
-    let made = made?;
+    kept.next = Some(Instant::now() + SHORTEST.max(took * REST));
     kept.overview = Some(Arc::clone(&made));
     Ok(made)
+}
+
+/// A pass that runs. It is over when this is dropped, also if who asked for it has gone.
+struct RunningPass<'a>(&'a Context);
+
+impl Drop for RunningPass<'_> {
+    fn drop(&mut self) {
+        let mut kept = self.0.overview.0.lock();
+        kept.running = false;
+        kept.next = kept.next.max(Some(Instant::now() + SHORTEST));
+    }
 }
 
 /// Computes an overview.
@@ -191,13 +206,16 @@ fn compute(view: &StateView) -> Overview {
         ahead: vec![0; MINUTES],
         ..Overview::default()
     };
+    let mut queues = QueuePositions::new(&view.state);
     for task in view.state.tasks() {
         *made.states.entry(task_state(task)).or_default() += 1;
         if task.live.deleted.is_some() {
             continue;
         }
         let first = ahead(view, task, &mut made);
-        for item in attention(view, task, first) {
+        let found = attention(view, task, first, &mut queues);
+        made.needing += u64::from(!found.is_empty());
+        for item in found {
             let count = made.attention_counts.entry(item.kind).or_default();
             *count += 1;
             if *count <= LISTED as u64 {
@@ -229,31 +247,32 @@ const fn minute_of(at: Timestamp) -> i64 {
     at.0.div_euclid(MINUTE.0.cast_signed())
 }
 
-/// Counts the ticks of a task that will fire within the next hour. The answer is its first tick
-/// without a verdict, if it would fire.
-fn ahead(view: &StateView, task: &Task, made: &mut Overview) -> Option<Timestamp> {
-    let held = task.inactive().is_some() || task.progress.exhausted || task.used_up();
-    if held || !view.state.cluster().scheduler {
-        return None;
-    }
-    let plan = plans::current(&view.state, task)?;
-    let first = plan.next_open(view.state.settled(task))?;
-    let next = if first > view.now { first } else { plan.next_open(view.now)? };
-    offer(&mut made.next, UpcomingTick { at: next, task: Arc::clone(&task.live.name) });
-    let one = task.spec().is_some_and(|spec| spec.one_shot);
+/// Counts the ticks of a task that will fire within the next hour. The answer is when its first tick
+/// without a verdict is due, if it would fire, and that tick.
+fn ahead(view: &StateView, task: &Task, made: &mut Overview) -> Option<(Timestamp, Timestamp)> {
+    let ticks = plans::firing(view, task)?;
+    let first = ticks.from(Timestamp(i64::MIN)).next()?;
+    let due = ticks.plan.due(first);
+    let mut next = ticks.from(view.now);
+    let Some(mut at) = next.next() else { return Some((due, first)) };
+    offer(&mut made.next, UpcomingTick { at, task: Arc::clone(&task.live.name) });
     let begin = minute_of(view.now);
-    let mut at = next;
+    let countable = ticks.countable(task);
     while let Ok(index) = usize::try_from(minute_of(at) - begin) {
         let Some(minute) = made.ahead.get_mut(index) else { break };
-        let end = Timestamp((minute_of(at) + 1) * MINUTE.0.cast_signed()).minus(Millis(1));
-        let count = plan.count_between(at.minus(Millis(1)), end, COUNTED).unwrap_or(COUNTED);
-        *minute += if one { 1 } else { count };
-        match plan.next_open(end).filter(|_| !one) {
-            Some(next) => at = next,
-            None => break,
-        }
+        let following = if countable {
+            let end = Timestamp((minute_of(at) + 1) * MINUTE.0.cast_signed()).minus(Millis(1));
+            let count = ticks.plan.count_between(at.minus(Millis(1)), end, COUNTED);
+            *minute += count.unwrap_or(COUNTED);
+            ticks.plan.next_open(end)
+        } else {
+            *minute += 1;
+            next.next()
+        };
+        let Some(following) = following else { break };
+        at = following;
     }
-    Some(first)
+    Some((due, first))
 }
 
 /// Keeps the next ticks only, without sorting all of them.
@@ -306,8 +325,13 @@ fn executions(view: &StateView, made: &mut Overview) {
     }
 }
 
-/// Why a task needs attention. `first`: its first tick without a verdict, if it would fire.
-fn attention(view: &StateView, task: &Task, first: Option<Timestamp>) -> Vec<TaskAttention> {
+/// Why a task needs attention. `first`: when its first tick without a verdict is due, and that tick.
+fn attention(
+    view: &StateView,
+    task: &Task,
+    first: Option<(Timestamp, Timestamp)>,
+    queues: &mut QueuePositions<'_>,
+) -> Vec<TaskAttention> {
     let mut found = Vec::new();
     let mut add = |kind, execution: Option<&Execution>, at, detail| {
         let execution = execution.map(|execution| execution.id.to_string());
@@ -323,8 +347,8 @@ fn attention(view: &StateView, task: &Task, first: Option<Timestamp>) -> Vec<Tas
         let status = words::status(failed.status).to_owned();
         add(AttentionKind::Failing, Some(failed), Some(failed.tick.unwrap_or(failed.due)), status);
     }
-    if let Some(first) = first.filter(|first| first.plus(LATE) < view.now) {
-        add(AttentionKind::Late, None, Some(first), String::new());
+    if let Some((_, tick)) = first.filter(|(due, _)| due.plus(LATE) < view.now) {
+        add(AttentionKind::Late, None, Some(tick), String::new());
     }
     let active = task_state(task) == "active" && task.spec().is_some_and(|spec| spec.enabled);
     if active && view.members.owner(task).is_none() {
@@ -338,7 +362,7 @@ fn attention(view: &StateView, task: &Task, first: Option<Timestamp>) -> Vec<Tas
             task.history.executions.iter().find(|one| one.id.to_string() == wait.execution_id);
         add(AttentionKind::WaitsForExecutor, found, Some(wait.since.0), wait.detail);
     } else if let Some(live) = task.live_executions().next()
-        && let Some(detail) = stuck(task, live, view.now)
+        && let Some(detail) = stuck(view, task, live, queues)
     {
         add(AttentionKind::Stuck, Some(live), Some(live.attempt_due()), detail);
     }
@@ -354,15 +378,94 @@ fn failing(task: &Task) -> Option<&Execution> {
     (last.status.failure() && !last.dismissed()).then_some(last)
 }
 
-/// Why the oldest live execution should have come further by now.
-fn stuck(task: &Task, live: &Execution, now: Timestamp) -> Option<String> {
+/// Why the oldest live execution should have come further by now. One that waits behind others in a
+/// line, or whose task does not tick, is where it should be.
+fn stuck(
+    view: &StateView,
+    task: &Task,
+    live: &Execution,
+    queues: &mut QueuePositions<'_>,
+) -> Option<String> {
     let due = live.attempt_due();
-    let held = live.tick.is_some() && task_state(task) != "active";
     if live.status == Status::Pending {
-        return (due.plus(LATE) < now && !held).then(|| "pending".to_owned());
+        let off = task.inactive().is_some() || !view.state.cluster().scheduler;
+        let held = live.tick.is_some() && off;
+        if due.plus(LATE) >= view.now || held {
+            return None;
+        }
+        let behind = queues.of(task, live).is_some_and(|queue| queue.ahead > 0);
+        return (!behind).then(|| "pending".to_owned());
     }
     let spec = task.spec()?;
     let timeout = spec.timeout;
-    let over = timeout.0 > 0 && due.plus(timeout).plus(spec.kill_grace).plus(LATE) < now;
+    let over = timeout.0 > 0 && due.plus(timeout).plus(spec.kill_grace).plus(LATE) < view.now;
     over.then(|| format!("timeout {timeout}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::assign::Members;
+    use crate::domain::ids::NodeId;
+    use crate::domain::machine::command::{Put, PutMode, SetScheduler};
+    use crate::domain::machine::envelope::{EntryHead, entry, pack};
+    use crate::domain::machine::{Applied, Command, State};
+    use crate::domain::schedule::{Rule, Schedule};
+    use crate::domain::task::TaskSpec;
+
+    const BEGIN: Timestamp = Timestamp(1_700_000_040_000);
+
+    /// An overview so many seconds after a task was made that nobody owns.
+    fn overview(schedule: Schedule, after: u64) -> Overview {
+        let spec = TaskSpec::new("t", schedule, None);
+        let mut bytes = Vec::new();
+        pack(&mut bytes, &Command::Scheduler(SetScheduler { on: true }), "", None);
+        pack(&mut bytes, &Command::Put(Box::new(Put { mode: PutMode::Add, spec })), "", None);
+        let (mut state, mut out) = (State::default(), Applied::default());
+        let head = EntryHead { stamp: BEGIN, origin: 1, seq: 1 };
+        state.apply(1, &entry(head, &bytes), &mut out).unwrap();
+        assert!(out.responses.iter().all(Result::is_ok), "{:?}", out.responses);
+        let now = BEGIN.plus(Millis::from_secs(after));
+        compute(&StateView { members: Members::of(&state), now, own: NodeId(1), state })
+    }
+
+    fn every(secs: u64) -> Schedule {
+        Schedule::of(Rule::Interval { every: Millis::from_secs(secs), anchor: None })
+    }
+
+    fn late(overview: &Overview) -> Option<Timestamp> {
+        let late = overview.attention.iter().find(|item| item.kind == AttentionKind::Late);
+        late.and_then(|item| item.at)
+    }
+
+    #[test]
+    fn a_tick_is_late_some_time_after_it_is_due() {
+        let first = BEGIN.plus(Millis::from_secs(60));
+        assert_eq!(late(&overview(every(60), 69)), None);
+        assert_eq!(late(&overview(every(60), 71)), Some(first));
+        // One that comes only once is late although none follows it.
+        let once = Schedule::of(Rule::At(first));
+        assert_eq!(late(&overview(once.clone(), 71)), Some(first));
+        assert_eq!(overview(once, 71).next, []);
+        // Jitter is no delay.
+        let jitter = Schedule { jitter: Some(Millis::from_secs(3_600)), ..every(60) };
+        let due = crate::domain::schedule::Plan::excluding(&jitter, "t", "UTC", BEGIN, []).unwrap();
+        let due = due.due(first).since(BEGIN).0 / 1_000;
+        assert!(due > 100, "the example has a long delay: {due}");
+        assert_eq!(late(&overview(jitter.clone(), due)), None);
+        assert_eq!(late(&overview(jitter, due + 11)), Some(first));
+    }
+
+    #[test]
+    fn the_ticks_of_the_next_hour_are_counted_by_minute() {
+        let seen = overview(every(20), 5);
+        assert_eq!(seen.ahead, [&[2][..], &[3; 59]].concat(), "the minute began 5 s ago");
+        assert_eq!(seen.next[0].at, BEGIN.plus(Millis::from_secs(20)));
+        let few = overview(Schedule { max_ticks: Some(4), ..every(20) }, 5);
+        assert_eq!(few.ahead.iter().sum::<u64>(), 4);
+        // Nobody owns it: that is one task, whatever else is wrong with it.
+        let seen = overview(every(60), 300);
+        assert_eq!((seen.needing, seen.tasks()), (1, 1));
+        assert_eq!(seen.attention_counts.values().sum::<u64>(), 2);
+    }
 }

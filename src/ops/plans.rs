@@ -73,3 +73,47 @@ pub(crate) fn next_tick_after(
     }
     current(&view.state, task)?.next_open(after)
 }
+
+/// The ticks of a task that will fire as things stand.
+pub(crate) struct FiringTicks {
+    /// When it ticks.
+    pub plan: Plan,
+    /// Those up to here have a verdict, or are held by a pause.
+    pub after: Timestamp,
+    /// So many may fire.
+    pub left: u64,
+}
+
+/// The ticks of a task that will fire as things stand; none: none will.
+pub(crate) fn firing(view: &StateView, task: &Task) -> Option<FiringTicks> {
+    if !view.state.cluster().scheduler || task.progress.exhausted || task.used_up() {
+        return None;
+    }
+    let settled = view.state.settled(task);
+    let after = match task.inactive() {
+        None => settled,
+        Some(Reason::Paused) => settled.max(task.live.paused.as_ref()?.until?),
+        Some(_) => return None,
+    };
+    let spec = task.spec()?;
+    let fired = task.progress.totals.fired;
+    let left = spec.schedule.max_ticks.map_or(u64::MAX, |max| max.saturating_sub(fired));
+    let left = if spec.one_shot { left.min(1) } else { left };
+    Some(FiringTicks { plan: current(&view.state, task)?, after, left })
+}
+
+impl FiringTicks {
+    /// Whether their number between two instants can be computed without a look at each: no calendar
+    /// leaves some out, and no limit ends them.
+    pub fn countable(&self, task: &Task) -> bool {
+        let spec = task.spec();
+        self.left == u64::MAX && spec.is_some_and(|spec| spec.schedule.exclude.is_empty())
+    }
+
+    /// Those after an instant, in order.
+    pub fn from(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let first = self.plan.next_open(self.after.max(after));
+        let ticks = std::iter::successors(first, |tick| self.plan.next_open(*tick));
+        ticks.take(usize::try_from(self.left).unwrap_or(usize::MAX))
+    }
+}

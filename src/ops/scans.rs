@@ -1,5 +1,6 @@
 //! Scans of the state: work that is too slow for the threads that process requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -15,11 +16,11 @@ use crate::life;
 const SCANS_MAX: usize = 32;
 
 /// Limits the number of concurrent scans on a node.
-pub struct Scans(Semaphore);
+pub struct Scans(Arc<Semaphore>);
 
 impl Default for Scans {
     fn default() -> Self {
-        Self(Semaphore::new(SCANS_MAX))
+        Self(Arc::new(Semaphore::new(SCANS_MAX)))
     }
 }
 
@@ -40,13 +41,18 @@ impl Scans {
         limit: Duration,
         scan: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, OpError> {
-        let permit = timeout(limit, self.0.acquire()).await.ok().and_then(Result::ok);
-        let Some(_permit) = permit else {
+        let permit = timeout(limit, Arc::clone(&self.0).acquire_owned()).await;
+        let Some(permit) = permit.ok().and_then(Result::ok) else {
             let why =
                 "too many requests look through the state at once; come again, or ask another node";
             return Err(OpError::new(ErrorCode::TooBusy, why));
         };
-        let done = life::blocking(scan).await;
+        // A scan goes on when the client has gone, and keeps its permit until it ends.
+        let done = life::blocking(move || {
+            let _permit = permit;
+            scan()
+        });
+        let done = done.await;
         done.map_err(|_panicked| OpError::internal("a computation failed"))
     }
 }
@@ -57,7 +63,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scan_without_a_turn_is_refused_and_keeps_no_thread() {
-        let scans = Scans(Semaphore::new(1));
+        let scans = Scans(Arc::new(Semaphore::new(1)));
         let (begun, begins) = std::sync::mpsc::channel();
         let (go, goes) = std::sync::mpsc::channel::<()>();
         let first = scans.run(move || {
@@ -76,6 +82,14 @@ mod tests {
             tokio::join!(first, second);
         assert_eq!(first.unwrap(), "done");
         assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
+        // Of a scan whose client has gone too, but only when it has ended.
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let left = scans.run(move || goes.recv().unwrap());
+        assert!(timeout(limit, left).await.is_err());
+        let second = scans.run_within(limit, || ()).await;
+        assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
+        go.send(()).unwrap();
+        scans.run_within(SCAN_LIMIT, || ()).await.unwrap();
         // The permit is released, even after a panic.
         let panicked = scans.run_within(limit, || -> () { panic!("as it must") }).await;
         assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);

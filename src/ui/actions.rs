@@ -18,6 +18,9 @@ use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::trigger;
 use crate::ops::{OpError, cluster, executions, executors, nodes};
 
+/// Executions that one form may be about.
+const MANY: usize = 500;
+
 /// A form about one object: what the path names, and what is to be done.
 pub(super) struct ActionForm {
     form: Form,
@@ -126,6 +129,7 @@ async fn execution_done(action: &ActionForm, id: &str) -> Result<(Text, String),
         }
         "retry" => {
             let made = executions::retry(&caller, id).await?;
+            seen(&action.form, id).await;
             (text::DID_RETRY, made.body.execution.id().to_owned())
         }
         "dismiss" => {
@@ -219,8 +223,16 @@ pub(super) async fn tasks(form: Form) -> Response {
     }
 }
 
-/// `POST /executions`: retries or dismisses several. Each one is done by itself; the form's key makes
-/// sure that none is done twice.
+/// Notes that a failure that is repeated waits for no decision any more.
+async fn seen(form: &Form, id: &str) {
+    let mut caller = form.caller();
+    caller.key = None;
+    // It may have ended well, or be gone by now.
+    let _not_failed = executions::dismiss(&caller, id).await;
+}
+
+/// `POST /executions`: retries or dismisses several, one after the other. The form's key makes sure that
+/// none is repeated twice.
 pub(super) async fn executions(form: Form) -> Response {
     let ids: Vec<&str> = form.get("ids").unwrap_or_default().split(' ').collect();
     let retries = match form.get("action") {
@@ -231,6 +243,10 @@ pub(super) async fn executions(form: Form) -> Response {
             return form.visit.refuse(&OpError::new(ErrorCode::RouteNotFound, why));
         }
     };
+    if ids.len() > MANY {
+        let rule = format!("at most {MANY} executions at once");
+        return form.visit.refuse(&OpError::parameter("ids", rule));
+    }
     let (mut good, mut refused) = (0_usize, Vec::new());
     for id in ids {
         let mut caller = form.caller();
@@ -241,15 +257,13 @@ pub(super) async fn executions(form: Form) -> Response {
             executions::dismiss(&caller, id).await
         };
         match result {
-            Ok(_) => {
+            Ok(_) if retries => {
                 good += 1;
-                if retries {
-                    // What is repeated waits for no decision any more.
-                    let mut seen = form.caller();
-                    seen.key = None;
-                    let _ended_otherwise = executions::dismiss(&seen, id).await;
-                }
+                seen(&form, id).await;
             }
+            Ok(_) => good += 1,
+            // The others would fail likewise.
+            Err(problem) if problem.code().status() >= 500 => return form.visit.refuse(&problem),
             Err(problem) => refused.push(problem.detail().to_owned()),
         }
     }

@@ -72,10 +72,18 @@ impl ZoneClock {
         Some(day * 24 + usize::try_from(local.hour()).ok()?)
     }
 
-    /// The beginning of the day in which an instant lies.
-    pub fn midnight(&self, at: Timestamp) -> Timestamp {
-        let begin = self.local(at).and_then(|local| local.start_of_day().ok());
-        begin.map_or(at, |begin| Timestamp(begin.timestamp().as_millisecond()))
+    /// The hours of so many days from the day of an instant on: their beginnings, and the end of the
+    /// last one. An hour that a clock change leaves out begins when the next one does, and one that
+    /// comes twice lasts two hours.
+    pub fn hours(&self, at: Timestamp, days: i64) -> Vec<Timestamp> {
+        let Some(today) = self.local(at).map(|local| local.date()) else { return Vec::new() };
+        let hours = (0..days).flat_map(|day| (0..24_i8).map(move |hour| (day, hour)));
+        let bounds = hours.chain([(days, 0)]).filter_map(|(day, hour)| {
+            let date = today.checked_add(jiff::Span::new().days(day)).ok()?;
+            let begin = date.at(hour, 0, 0, 0).to_zoned(self.zone.clone()).ok()?;
+            Some(Timestamp(begin.timestamp().as_millisecond()))
+        });
+        bounds.collect()
     }
 
     /// An instant, with its zone; UTC and the distance as the title.
@@ -142,7 +150,18 @@ mod tests {
         );
         // It is a Sunday, the 25-hour one.
         assert_eq!(clock.hour_of_week(now), Some(6 * 24 + 2));
-        assert_eq!(clock.midnight(now).to_string(), "2026-10-24T22:00:00.000Z");
+        let hours = clock.hours(now, 1);
+        assert_eq!(hours.len(), 25);
+        let at = |hour: usize| hours[hour].to_string();
+        assert_eq!(
+            (at(0), at(2)),
+            ("2026-10-24T22:00:00.000Z".into(), "2026-10-25T00:00:00.000Z".into())
+        );
+        // The hour from 2 to 3 comes twice.
+        assert_eq!(at(3), "2026-10-25T02:00:00.000Z");
+        let spring = Timestamp::parse("2027-03-28T12:00:00Z").unwrap();
+        let hours = clock.hours(spring, 1);
+        assert_eq!(hours[2], hours[3], "the hour from 2 to 3 is left out");
         assert!(!ZoneClock::knows("Mars/Base") && ZoneClock::knows("Asia/Shanghai"));
     }
 

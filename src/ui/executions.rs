@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use maud::{Markup, html};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::ZoneClock;
 use super::parts;
@@ -86,10 +87,12 @@ fn card(
     (status, cause): &(String, String),
     group: &[ExecutionView],
 ) -> Markup {
-    let ids: Vec<&str> = group.iter().map(|one| &*one.id).collect();
+    // The oldest first, as they would have run.
+    let ids: Vec<&str> = group.iter().rev().map(|one| &*one.id).collect();
     let ids = ids.join(" ");
+    let id = xxh3_64(format!("{status} {cause}").as_bytes());
     html! {
-        section.card {
+        section.card #{ "c" (format!("{id:016x}")) } {
             header.title {
                 h2 { (group.len()) " × " (parts::badge(visit, status)) " " (cause) }
                 div.row.actions {
@@ -114,9 +117,8 @@ fn many(visit: &Visit, action: &str, name: Text, ids: &str, count: usize) -> Mar
                 input type="hidden" name="action" value=(action);
                 input type="hidden" name="ids" value=(ids);
                 input type="hidden" name="key" value=(parts::once());
-                button data-confirm=(visit.say(text::ARE_YOU_SURE)) {
-                    (visit.lang.fill(name, &[&count.to_string()]))
-                }
+                @let name = visit.lang.fill(name, &[&count.to_string()]);
+                button data-confirm={ (name) "?" } { (name) }
             }
         }
     }

@@ -43,7 +43,7 @@ fn card(visit: &Visit, clock: &ZoneClock, executor: &ExecutorView) -> Markup {
     };
     let path = format!("/executors/{}/", parts::segment(&head.id));
     html! {
-        article.card {
+        article.card #{ "e" (parts::segment(&head.id)) } {
             h2 { (parts::dot(&head.status)) (head.id) }
             p { (parts::badge(visit, &head.status))
                 @if head.name != head.id { " " (head.name) }

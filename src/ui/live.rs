@@ -39,8 +39,8 @@ pub(super) async fn changes(visit: Visit, stopping: Option<Extension<Stopping>>)
             None => std::future::pending().await,
         }
     };
-    // A page that connects again may have missed something.
-    let first = stream::once(async { Event::default().event("open").data("1") });
+    // A browser takes the stream for open with the first byte.
+    let first = stream::once(async { Event::default().event("ready").data("1") });
     let events = first.chain(told).map(Ok::<_, Infallible>).take_until(Box::pin(stopped));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }

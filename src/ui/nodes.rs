@@ -11,7 +11,7 @@ use super::text;
 use super::visit::Visit;
 use crate::dto::NodeView;
 use crate::ops::lists::PageRequest;
-use crate::ops::{OpError, cluster, nodes};
+use crate::ops::{OpError, nodes};
 
 /// Nodes that are listed.
 const LISTED: usize = 100;
@@ -27,8 +27,9 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
     let clock = visit.clock(&view);
     let all = PageRequest::Cursor { limit: LISTED, after: None };
     let nodes = nodes::list(&visit.context, &view, &all).await?.items;
-    let cluster = cluster::show(&visit.context, &view).await?;
     let own = &visit.context.settings.node_name;
+    let here = nodes.iter().find(|node| node.name == *own);
+    let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     let title = visit.say(text::NODES).to_owned();
     let (path, name) = if view.state.cluster().scheduler {
         ("/scheduler/stop", text::STOP_SCHEDULER)
@@ -41,8 +42,9 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
             h1 { (title) }
             div.row.actions { (parts::action(visit, path, name, &[], kind)) }
         }
-        p.lead { (cluster.name) " · " (visit.say(text::TERM)) " " (cluster.term) " · "
-            (visit.say(text::APPLIED)) " " (cluster.applied_index) }
+        p.lead { (view.state.cluster().name) " · " (visit.say(text::TERM)) " "
+            (number(here.and_then(|node| node.term))) " · "
+            (visit.say(text::APPLIED)) " " (number(here.and_then(|node| node.applied_index))) }
         div.cards { @for node in &nodes { (card(visit, &clock, node, node.name == *own)) } }
     };
     Ok(Page { section: Section::Nodes, title, body })
@@ -55,7 +57,7 @@ fn card(visit: &Visit, clock: &ZoneClock, node: &NodeView, own: bool) -> Markup 
         slots => slots.to_string(),
     };
     html! {
-        article.card.node {
+        article.card.node #{ "n" (node.id) } {
             h2 { (parts::dot(&node.state)) (node.name) " "
                 span.badge.(if node.role == "leader" { "run" } else { "off" }) { (visit.lang.word(&node.role)) }
                 @if own { " " span.muted { (visit.say(text::THIS_NODE)) } } }

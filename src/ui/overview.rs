@@ -44,12 +44,12 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         (scheduler(visit, started))
         (attention(visit, &clock, &overview, &nodes))
         @if overview.tasks() == 0 {
-            section.card {
+            section.card #first {
                 p { (visit.say(text::NO_TASKS_YET)) }
                 pre { code { "punctual add hello --every 5s -- echo \"on time\"" } }
             }
         }
-        section.card {
+        section.card #hours {
             h2 { (visit.say(text::LAST_AND_NEXT_HOUR)) }
             div.scroll tabindex="0" role="region" aria-label=(visit.say(text::LAST_AND_NEXT_HOUR)) {
                 div.chart { (marks::hours(visit, &clock, &overview)) }
@@ -62,9 +62,10 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         div.columns {
             section.card {
                 h2 { (visit.say(text::NEXT_TICKS)) }
-                @if overview.next.is_empty() { (parts::empty(visit.say(text::NO_TICKS))) }
+                @let next: Vec<_> = overview.next.iter().filter(|tick| tick.at >= view.now).collect();
+                @if next.is_empty() { (parts::empty(visit.say(text::NO_TICKS))) }
                 ol.plain {
-                    @for tick in &overview.next {
+                    @for tick in next {
                         li { (parts::task(&tick.task)) span.right { (clock.time(tick.at)) } }
                     }
                 }
@@ -119,7 +120,7 @@ fn sentence(visit: &Visit, overview: &Overview, nodes: &[NodeView]) -> String {
             visit.lang.fill(text::SOME_NODES_WORK, &[&working.to_string(), &all.to_string()])
         }
     };
-    let tasks = match overview.needing() {
+    let tasks = match overview.needing {
         0 => visit.say(text::NOTHING_NEEDS_YOU).to_owned(),
         1 => visit.say(text::ONE_NEEDS_YOU).to_owned(),
         some => visit.lang.fill(text::SOME_NEED_YOU, &[&some.to_string()]),
@@ -130,7 +131,7 @@ fn sentence(visit: &Visit, overview: &Overview, nodes: &[NodeView]) -> String {
 fn scheduler(visit: &Visit, started: bool) -> Markup {
     html! {
         @if !started {
-            div.notice role="alert" {
+            div.notice #stopped role="alert" {
                 p { (visit.say(text::SCHEDULER_STOPPED)) }
                 (parts::action(visit, "/scheduler/start", text::START_SCHEDULER, &[], "primary"))
             }
@@ -141,9 +142,12 @@ fn scheduler(visit: &Visit, started: bool) -> Markup {
 fn attention(visit: &Visit, clock: &ZoneClock, overview: &Overview, nodes: &[NodeView]) -> Markup {
     let of_nodes: Vec<(Text, &NodeView, String)> =
         nodes.iter().filter_map(|node| of_node(visit, node)).collect();
-    let listed = overview.attention.len() as u64;
+    let mut listed: Vec<&str> = overview.attention.iter().map(|item| &*item.task).collect();
+    listed.sort_unstable();
+    listed.dedup();
+    let listed = listed.len() as u64;
     html! {
-        section.card aria-labelledby="attention" {
+        section.card #needs aria-labelledby="attention" {
             h2 #attention { (visit.say(text::ATTENTION)) }
             @if listed == 0 && of_nodes.is_empty() { (parts::empty(visit.say(text::NOTHING_HERE))) }
             ul.plain {
@@ -163,10 +167,8 @@ fn attention(visit: &Visit, clock: &ZoneClock, overview: &Overview, nodes: &[Nod
                     }
                 }
             }
-            @if overview.needing() > listed {
-                p { a href="/tasks?state=failed" {
-                    (visit.lang.fill(text::AND_MORE, &[&(overview.needing() - listed).to_string()]))
-                } }
+            @if overview.needing > listed {
+                p.muted { (visit.lang.fill(text::AND_MORE, &[&(overview.needing - listed).to_string()])) }
             }
         }
     }
@@ -235,7 +237,7 @@ fn legend(visit: &Visit) -> Markup {
 /// A node in short.
 fn card(visit: &Visit, node: &NodeView) -> Markup {
     html! {
-        article.card.node {
+        article.card.node #{ "n" (node.id) } {
             h3 { (parts::dot(&node.state)) a href="/nodes" { (node.name) } " "
                 @if node.role == "leader" { span.badge.run { (visit.lang.word(&node.role)) } } }
             dl.facts {

@@ -83,9 +83,8 @@ pub(super) fn action(
         form.action method="post" action=(path) {
             (visit.form_fields())
             @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
-            button.(kind) data-confirm=[(kind == "danger").then(|| visit.say(text::ARE_YOU_SURE))] {
-                (visit.say(name))
-            }
+            @let asked = visit.lang.fill(text::ARE_YOU_SURE, &[visit.say(name), path]);
+            button.(kind) data-confirm=[(kind == "danger").then_some(asked)] { (visit.say(name)) }
         }
     }
 }

@@ -123,8 +123,8 @@ impl Visit {
                     }
                     main #main tabindex="-1" {
                         p.lost #lost role="status" hidden {}
-                        @if let Some(said) = &self.said { p.said role="status" { (said) } }
-                        @if self.unled() { p.notice role="alert" { (self.say(text::NO_LEADER)) } }
+                        @if let Some(said) = &self.said { p.said #said role="status" { (said) } }
+                        @if self.unled() { p.notice #unled role="alert" { (self.say(text::NO_LEADER)) } }
                         (page.body)
                     }
                     footer.foot {

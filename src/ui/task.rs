@@ -173,7 +173,7 @@ fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
             p.lead { code { (short::schedule(&body.schedule)) } " · " (page.words) }
         }
         @if let Some(pause) = &task.paused {
-            p.notice {
+            p.notice #paused {
                 @let reason = if pause.reason.is_empty() { visit.say(text::NO_REASON) } else { &pause.reason };
                 (visit.lang.fill(text::PAUSED_WHY, &[reason]))
                 @if let Some(until) = pause.until {
@@ -182,14 +182,14 @@ fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
                 }
             }
         }
-        @for warning in &task.warnings { p.notice lang="en" { (warning.detail) } }
+        @for warning in &task.warnings { p.notice #{ "w-" (&*warning.code) } lang="en" { (warning.detail) } }
         (strip(visit, clock, page))
         @if let Some(found) = &page.why { (why::card(visit, clock, found)) }
         div.columns {
             (next(visit, clock, page))
             (statistics(visit, page))
         }
-        section.card {
+        section.card #executions {
             h2 { (visit.say(text::EXECUTIONS)) }
             @if page.executions.is_empty() { (parts::empty(visit.say(text::NO_EXECUTIONS))) }
             @else { (parts::executions(visit, clock, &page.executions, false)) }
@@ -248,7 +248,7 @@ fn pause(visit: &Visit, path: &str) -> Markup {
 fn strip(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
     let chosen = page.why.as_ref().map(|why| why.at.0);
     html! {
-        section.card {
+        section.card #ticks {
             header.title {
                 h2 { (visit.say(text::TICKS)) }
                 nav.row.zoom aria-label=(visit.say(text::ZOOM)) {

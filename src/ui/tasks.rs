@@ -132,6 +132,7 @@ fn table(visit: &Visit, clock: &ZoneClock, rows: &[TaskRow]) -> Markup {
     html! {
         form.card #bulk method="post" action="/tasks" {
             (visit.form_fields())
+            input type="hidden" name="key" value=(parts::once());
             @if !visit.read_only { (bulk(visit)) }
             div.scroll tabindex="0" role="region" aria-label=(visit.say(text::TASKS)) {
                 table {

@@ -80,18 +80,20 @@ impl Language {
 }
 
 /// The words of the contract in Chinese.
-const WORDS: [(&str, &str); 58] = [
-    ("active", "运行中"),
+const WORDS: [(&str, &str); 60] = [
+    ("active", "已启用"),
     ("paused", "已暂停"),
     ("completed", "已完成"),
     ("failed", "失败"),
     ("cancelled", "已取消"),
     ("deleted", "已删除"),
-    ("pending", "等待"),
+    ("pending", "等待中"),
     ("running", "执行中"),
     ("success", "成功"),
     ("timeout", "超时"),
     ("lost", "丢失"),
+    ("failure", "失败"),
+    ("recovered", "恢复"),
     ("fired", "已触发"),
     ("skipped", "跳过"),
     ("missed", "错过"),
@@ -117,7 +119,7 @@ const WORDS: [(&str, &str); 58] = [
     ("edited", "已修改"),
     ("later", "由后一次触发"),
     ("starting", "启动中"),
-    ("working", "工作中"),
+    ("working", "正常"),
     ("down", "宕机"),
     ("none", "无"),
     ("draining", "排空中"),
@@ -179,9 +181,9 @@ texts! {
     AGO: "{} ago", "{} 前";
 
     // Overview
-    ALL_NODES_WORK: "All {} nodes work", "全部 {} 个节点工作正常";
-    ONE_NODE_WORKS: "The node works", "节点工作正常";
-    SOME_NODES_WORK: "{} of {} nodes work", "{}/{} 个节点工作正常";
+    ALL_NODES_WORK: "All {} nodes work", "全部 {} 个节点正常";
+    ONE_NODE_WORKS: "The node works", "节点正常";
+    SOME_NODES_WORK: "{} of {} nodes work", "{}/{} 个节点正常";
     NOTHING_NEEDS_YOU: "no task needs attention", "没有任务需要处理";
     ONE_NEEDS_YOU: "1 task needs attention", "1 个任务需要处理";
     SOME_NEED_YOU: "{} tasks need attention", "{} 个任务需要处理";
@@ -204,7 +206,7 @@ texts! {
     NOTHING: "nothing", "无";
     KIND_FAILING: "failing", "失败";
     KIND_LATE: "late", "延迟";
-    KIND_NO_OWNER: "no owner", "无所有者";
+    KIND_NO_OWNER: "no owner", "无负责节点";
     KIND_WAITS: "waits for an executor", "等待执行器";
     KIND_STUCK: "stuck", "卡住";
     KIND_DRIFTED: "drifted", "与文件不一致";
@@ -215,7 +217,7 @@ texts! {
     WHY_WAITS: "Execution {} waits since {}", "执行 {} 自 {} 起等待";
     WHY_STUCK: "Execution {} should be further since {}", "执行 {} 自 {} 起没有进展";
     WHY_DRIFTED: "It was changed after it was read from files", "从文件读取后被修改";
-    WHY_NO_OWNER: "No node can own it", "没有节点可以拥有它";
+    WHY_NO_OWNER: "No node can own it", "没有可承接该任务的节点";
     WHY_NODE: "It is {}", "状态：{}";
     WHY_CLOCK: "Its clock is {} off", "时钟偏差 {}";
 
@@ -226,7 +228,7 @@ texts! {
     NEXT: "Next tick", "下次触发";
     LAST: "Last execution", "最近执行";
     HISTORY: "Last outcomes", "最近结果";
-    OWNER: "Owner", "所有者";
+    OWNER: "Owner", "负责节点";
     SEARCH: "Name or pattern", "名称或通配符";
     SEARCH_HINT: "backup-*", "backup-*";
     FILTER: "Filter", "筛选";
@@ -253,7 +255,7 @@ texts! {
     RESUME: "Resume", "恢复";
     CANCEL: "Cancel", "取消";
     DELETE: "Mark deleted", "标记删除";
-    REUSE: "Restore", "恢复名称";
+    REUSE: "Restore", "恢复任务";
     CLEANUP: "Remove everything", "彻底清除";
     STOP: "Stop", "停止";
     RETRY: "Retry", "重试";
@@ -282,7 +284,7 @@ texts! {
     DID_STOP_SCHEDULER: "The scheduler is stopped.", "调度器已停止。";
     DID_MANY: "{} done, {} refused.", "{} 个成功，{} 个被拒绝。";
     ASKED_TO_STOP: "asked to stop", "已请求停止";
-    ARE_YOU_SURE: "Are you sure?", "确定吗？";
+    ARE_YOU_SURE: "{}? ({})", "{}？（{}）";
 
     // Task
     TICKS: "Ticks", "触发";
@@ -290,19 +292,19 @@ texts! {
     WHY: "Why", "原因";
     ZOOM: "Range", "范围";
     DEFINITION: "Definition", "定义";
-    REVISIONS: "Revisions", "修订";
-    REVISION: "Revision", "修订";
+    REVISIONS: "Revisions", "历史版本";
+    REVISION: "Revision", "版本号";
     STATISTICS: "Statistics", "统计";
     DURATION: "Duration", "耗时";
     LATENESS: "Lateness", "延迟";
     SUCCESS_RATE: "Success", "成功率";
     DAYS: "The last 90 days, by day (UTC)", "最近 90 天（UTC）";
     NEXT_TEN: "Next ticks", "接下来的触发";
-    OWNERSHIP: "Ownership", "所有权";
+    OWNERSHIP: "Ownership", "任务归属";
     CHAIN: "Chain", "任务链";
-    STARTED_BY: "Started by", "由其触发";
-    STARTS: "Starts", "触发";
-    ON: "on {}", "当{}";
+    STARTED_BY: "Started by", "上游任务";
+    STARTS: "Starts", "下游任务";
+    ON: "on {}", "{}时";
     PAUSED_WHY: "Paused: {}", "已暂停：{}";
     PAUSED_UNTIL: "until {}", "直到 {}";
     NO_REASON: "no reason given", "未说明原因";
@@ -327,7 +329,7 @@ texts! {
     STATUS: "Status", "状态";
     TRIGGER: "Trigger", "触发方式";
     TICK: "Tick", "触发时间";
-    DUE: "Due", "应开始";
+    DUE: "Due", "计划时间";
     CREATED: "Claimed", "已认领";
     STARTED: "Started", "已开始";
     ENDED: "Ended", "已结束";
@@ -348,8 +350,8 @@ texts! {
     DOWNLOAD: "Download", "下载";
     OUTPUT_CUT: "Only the end of the output is shown.", "仅显示输出的末尾。";
     PARAMETERS: "Parameters", "参数";
-    PARENT: "Started by the end of", "由其结束触发";
-    CHILDREN: "Started by its end", "其结束后触发";
+    PARENT: "Started by the end of", "上游执行";
+    CHILDREN: "Started by its end", "下游执行";
     RETRY_OF: "Repeats", "重试自";
     QUEUE: "Place in line", "队列位置";
     QUEUE_IS: "{} in {}: {} of {} run", "{}（{}）：{}/{} 执行中";
@@ -363,8 +365,8 @@ texts! {
 
     // Nodes
     CLOCK: "Clock", "时钟";
-    OWNED: "Tasks owned", "拥有任务";
-    SLOTS: "Slots", "并发槽";
+    OWNED: "Tasks owned", "负责任务数";
+    SLOTS: "Slots", "并发上限";
     WEIGHT: "Weight", "权重";
     LABELS: "Labels", "标签";
     VERSION: "Version", "版本";

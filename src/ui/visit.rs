@@ -213,11 +213,26 @@ impl FromRequest<Arc<Context>> for Form {
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let visit = Visit::of(context, &parts.uri, &parts.headers);
+        if foreign(&parts.headers) {
+            let why = "a page of another site may not change anything here";
+            return Err(visit.refuse(&OpError::new(ErrorCode::CrossSite, why)));
+        }
         match read(&visit, body).await {
             Ok(fields) => Ok(Self { visit, fields }),
             Err(problem) => Err(visit.refuse(&problem)),
         }
     }
+}
+
+/// Whether a browser sends a form on behalf of another site. Over plain HTTP beyond loopback it tells
+/// the origin only.
+fn foreign(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let told = headers.contains_key("sec-fetch-site");
+    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
+        return false;
+    };
+    !told && origin.split_once("://").is_none_or(|(_, own)| own != host)
 }
 
 async fn read(visit: &Visit, body: Body) -> Result<Vec<(String, String)>, OpError> {
@@ -264,8 +279,9 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 fn set_cookie(name: &str, value: &str, age: Option<u32>) -> Option<HeaderValue> {
     let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let age = age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
-    // The page reads none of them with its script.
-    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{age}");
+    // The script reads none of them. With a link from another page they are sent, with a form of
+    // another page they are not.
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}");
     HeaderValue::try_from(text).ok()
 }
 

@@ -8,10 +8,12 @@ use super::parts;
 use super::shell::{Page, Section};
 use super::text;
 use super::visit::Visit;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::ops::OpError;
-use crate::ops::week::{self, HOURS, WeekTicks};
+use crate::ops::week::{self, WeekTicks};
 
+/// Days that are shown.
+const DAYS: usize = 7;
 /// From so many tasks on that tick in one minute, another minute is suggested.
 const CROWD: u64 = 10;
 /// The steps of the scale of colours.
@@ -26,11 +28,18 @@ pub(super) async fn show(visit: Visit) -> Response {
 async fn made(visit: &Visit) -> Result<Page, OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
-    let begin = clock.midnight(view.now);
+    let bounds = clock.hours(view.now, DAYS as i64);
     let hour = visit.get("hour").and_then(|at| Timestamp::parse(at).ok());
+    // The last of hours that begin at once is the one that there is.
+    let asked = hour.and_then(|hour| {
+        let mut hours = bounds.windows(2).rev();
+        let found = hours.find(|ends| ends.first() == Some(&hour))?;
+        Some((hour, *found.get(1)?))
+    });
+    let known = bounds.clone();
     let scan = move || {
-        let tasks = hour.map(|hour| (hour, week::of_hour(&view, hour)));
-        (week::count(&view, begin), tasks)
+        let tasks = asked.map(|(from, to)| (from, week::of_hour(&view, from, to)));
+        (week::count(&view, &known), tasks)
     };
     let (week, tasks) = visit.context.scans.run(scan).await?;
     let title = visit.say(text::WEEK).to_owned();
@@ -38,7 +47,7 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         h1 { (title) }
         p.muted { (visit.say(text::WEEK_HELP)) }
         @if week.partial { p.notice { (visit.say(text::WEEK_PARTIAL)) } }
-        section.card { (heat(visit, &clock, begin, &week)) }
+        section.card { (heat(visit, &clock, &bounds, &week)) }
         (worst(visit, &clock, &week))
         @if let Some((hour, (tasks, all))) = &tasks { (hour_card(visit, &clock, *hour, tasks, *all)) }
     };
@@ -46,9 +55,9 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
 }
 
 /// A table of hours and days, so that it can be read and used without seeing colours.
-fn heat(visit: &Visit, clock: &ZoneClock, begin: Timestamp, week: &WeekTicks) -> Markup {
+fn heat(visit: &Visit, clock: &ZoneClock, bounds: &[Timestamp], week: &WeekTicks) -> Markup {
     let most = week.hours.iter().copied().max().unwrap_or(0);
-    let instant = |hour: usize| begin.plus(Millis::from_secs(3_600 * hour as u64));
+    let instant = |hour: usize| bounds.get(hour).copied().unwrap_or_default();
     let names: Vec<&str> = visit.say(text::DAYS_OF_WEEK).split(',').collect();
     let day_name = |at: Timestamp| {
         let day = clock.hour_of_week(at).map_or(0, |hour| hour / 24);
@@ -60,26 +69,40 @@ fn heat(visit: &Visit, clock: &ZoneClock, begin: Timestamp, week: &WeekTicks) ->
             table.heat {
                 thead { tr {
                     th scope="col" { (visit.say(text::HOUR)) }
-                    @for hour in 0..24 { th scope="col" { (format!("{:02}", hour)) } }
+                    @for hour in 0..24 { th scope="col" { (format!("{hour:02}")) } }
                 } }
                 tbody {
-                    @for day in 0..HOURS / 24 {
+                    @for day in 0..DAYS {
                         @let noon = instant(day * 24 + 12);
                         tr {
                             th scope="row" { (day_name(noon)) " " span.muted { (clock.day(noon)) } }
-                            @for hour in 0..24 {
-                                @let (at, count) = (instant(day * 24 + hour), week.hours.get(day * 24 + hour).copied().unwrap_or(0));
-                                td.{ "h" (level(count, most)) }.chosen[chosen == Some(at)] {
-                                    a href={ (visit.with(&[("hour", &at.to_string())])) "#hour" }
-                                        title={ (clock.text(at)) " " (clock.zone_at(at)) ": " (count) } {
-                                        (short(count))
-                                    }
-                                }
+                            @for hour in day * 24..day * 24 + 24 {
+                                (cell(visit, clock, (instant(hour), instant(hour + 1)), (week.hours.get(hour).copied().unwrap_or(0), most), chosen))
                             }
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// One hour. One that a clock change leaves out is empty.
+fn cell(
+    visit: &Visit,
+    clock: &ZoneClock,
+    (from, to): (Timestamp, Timestamp),
+    (count, most): (u64, u64),
+    chosen: Option<Timestamp>,
+) -> Markup {
+    if from == to {
+        return html! { td {} };
+    }
+    let at = from.to_string();
+    html! {
+        td.{ "h" (level(count, most)) }.chosen[chosen == Some(from)] {
+            a href={ (visit.with(&[("hour", &at)])) "#hour" }
+                title={ (clock.text(from)) " " (clock.zone_at(from)) ": " (count) } { (short(count)) }
         }
     }
 }

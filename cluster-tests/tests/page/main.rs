@@ -391,15 +391,13 @@ async fn every_page_in_each_language_and_theme() -> TestResult<()> {
     pages.extend([format!("/executions/{id}"), "/nothing".to_owned()]);
     let window = driver.open(USUAL).await?;
     let mut faults = Vec::new();
-    for (language, theme) in [("en", "light"), ("en", "dark"), ("zh", "light"), ("zh", "dark")] {
+    for (language, theme) in [("en", "light"), ("zh", "dark")] {
         window.go(&cluster, 1, "/").await?;
         prefer(&window, Visitor { script: true, language, theme }).await?;
         for page in &pages {
             window.go(&cluster, 1, page).await?;
             let place = format!("{page} {language} {theme}");
-            // The language and the colours make a page no wider.
-            let widths: &[u32] = if theme == "light" { &[360, 1280, 2560] } else { &[360] };
-            for width in widths.iter().copied() {
+            for width in [360, 1280, 2560] {
                 window.driver.set_window_rect(0, 0, width, 900).await?;
                 let wide = "return document.documentElement.scrollWidth > innerWidth";
                 if window.driver.execute(wide, Vec::new()).await?.convert::<bool>()? {

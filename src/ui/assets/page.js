@@ -2,20 +2,37 @@
 'use strict';
 (() => {
   const body = document.body;
+  // What is in use is left alone: typing, a selection, an open menu, checked boxes, a form that is
+  // being sent, and buttons below a pointer that moves.
+  let sending = false;
+  let moved = -1e9;
+  addEventListener('pointermove', () => { moved = performance.now(); }, { passive: true });
   const busy = () => {
     const at = document.activeElement;
     const typing = at && at.matches('input:not([type=checkbox]), select, textarea');
     const selected = String(document.getSelection() || '') !== '';
     const open = document.querySelector('details.pop[open]');
     const checked = document.querySelector('td.check input:checked');
-    return typing || selected || open || checked;
+    const aimed = performance.now() - moved < 3000 && document.querySelector('.actions:hover, .bulk:hover');
+    return sending || typing || selected || open || checked || aimed;
   };
+
+  // When forms came that were not there before. A click that was meant for another one is not for them.
+  const born = new WeakMap();
+  const note = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return node;
+    const forms = node.matches('form') ? [node] : node.querySelectorAll('form');
+    for (const form of forms) born.set(form, performance.now());
+    return node;
+  };
+  const form = (node) => node.nodeName === 'FORM' && node.method === 'post';
 
   // Makes `to` of `from`, and leaves alone what is the same or in use.
   const morph = (from, to) => {
-    if (from.isEqualNode(to)) return;
-    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
-      from.replaceWith(to);
+    if (from.id === 'lost' || from.isEqualNode(to)) return;
+    const other = form(from) && from.getAttribute('action') !== to.getAttribute?.('action');
+    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || other) {
+      from.replaceWith(note(to));
       return;
     }
     if (from.nodeType !== Node.ELEMENT_NODE) {
@@ -32,22 +49,29 @@
         (name === 'class' && from.id === 'output');
       if (from.getAttribute(name) !== value && !kept) from.setAttribute(name, value);
     }
-    // Elements with an id are found again wherever they are now.
+    // Elements with an id are found again wherever they are now; those that are gone go first, so that
+    // the others need not move.
+    const next = [...to.childNodes];
+    const wanted = new Set(next.map((child) => child.id).filter(Boolean));
     const known = new Map();
-    for (const child of from.children) if (child.id) known.set(child.id, child);
+    for (const child of [...from.children]) {
+      if (!child.id) continue;
+      if (wanted.has(child.id)) known.set(child.id, child);
+      else child.remove();
+    }
     let at = from.firstChild;
-    for (const next of [...to.childNodes]) {
-      const same = next.id && known.get(next.id);
+    for (const child of next) {
+      const same = child.id && known.get(child.id);
       if (same) {
         if (same !== at) from.insertBefore(same, at);
         else at = at.nextSibling;
-        morph(same, next);
-      } else if (at && !(at.id && to.querySelector('#' + CSS.escape(at.id)))) {
+        morph(same, child);
+      } else if (at && !at.id && !child.id) {
         const old = at;
         at = at.nextSibling;
-        morph(old, next);
+        morph(old, child);
       } else {
-        from.insertBefore(next, at);
+        from.insertBefore(note(child), at);
       }
     }
     while (at) {
@@ -57,10 +81,17 @@
     }
   };
 
+  const lost = (is) => {
+    const note = document.getElementById('lost');
+    note.hidden = !is;
+    note.textContent = is ? body.dataset.lost : '';
+  };
   let asking = false;
   let again = false;
+  let allowed = 0;
   const refresh = async () => {
-    if (asking || busy() || document.hidden) {
+    const begun = performance.now();
+    if (asking || busy() || document.hidden || begun < allowed) {
       again = true;
       return;
     }
@@ -69,47 +100,55 @@
     try {
       const answer = await fetch(location.pathname + location.search, {
         headers: { accept: 'text/html' }, credentials: 'same-origin',
+        signal: AbortSignal.timeout(10000),
       });
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      const text = await answer.text();
+      // What was removed meanwhile is told as the page tells it.
+      if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(text, 'text/html');
       if (busy()) {
         again = true;
         return;
       }
       const [main, next] = [document.getElementById('main'), page.getElementById('main')];
-      for (const said of main.querySelectorAll('.said')) next.prepend(said.cloneNode(true));
+      const said = document.getElementById('said');
+      if (said && performance.now() < 20000 && !next.querySelector('#said')) {
+        next.querySelector('#lost').after(said.cloneNode(true));
+      }
       const output = document.getElementById('output');
-      const end = output && output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
+      const end = !output || output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
       morph(main, next);
       prepare();
       const health = [document.querySelector('.health'), page.querySelector('.health')];
       if (health[0] && health[1]) morph(health[0], health[1]);
       follow(end);
+      if (stream && stream.readyState === EventSource.OPEN) lost(false);
     } catch {
       again = true;
+      lost(true);
     } finally {
       asking = false;
+      // A page that costs much is asked for less often.
+      allowed = performance.now() + Math.min(10 * (performance.now() - begun), 30000);
     }
   };
   setInterval(() => { if (again) refresh(); }, 1000);
 
   // The stream of changes. A hidden tab holds none: browsers open few connections to a host.
   let stream = null;
-  const lost = document.getElementById('lost');
   const connect = () => {
     if (stream || document.hidden) return;
     stream = new EventSource('/live');
     let before = false;
     stream.addEventListener('open', () => {
+      // What happened meanwhile was not told.
       if (before || !document.getElementById('lost').hidden) refresh();
       before = true;
-      document.getElementById('lost').hidden = true;
+      lost(false);
     });
     stream.addEventListener('changed', refresh);
     stream.addEventListener('error', () => {
-      const note = document.getElementById('lost');
-      note.textContent = body.dataset.lost;
-      note.hidden = false;
+      lost(true);
       if (stream && stream.readyState === EventSource.CLOSED) {
         stream = null;
         setTimeout(connect, 2000);
@@ -126,6 +165,7 @@
     }
   });
   addEventListener('pagehide', () => { if (stream) stream.close(); stream = null; });
+  addEventListener('pageshow', (event) => { if (event.persisted) { sending = false; connect(); refresh(); } });
   // Times grow old without any event.
   setInterval(refresh, 15000);
 
@@ -133,6 +173,10 @@
   document.addEventListener('submit', (event) => {
     const form = event.target;
     const button = event.submitter;
+    if (performance.now() - (born.get(form) ?? -1e9) < 700) {
+      event.preventDefault();
+      return;
+    }
     const many = button && button.dataset.many;
     if (many) {
       const count = form.querySelectorAll('input[name=name]:checked').length;
@@ -147,9 +191,9 @@
       return;
     }
     if (form.method === 'post') {
-      if (form.dataset.sent) event.preventDefault();
-      form.dataset.sent = '1';
-      setTimeout(() => delete form.dataset.sent, 3000);
+      if (sending) event.preventDefault();
+      sending = true;
+      setTimeout(() => { sending = false; }, 3000);
     }
   });
   document.addEventListener('change', (event) => {
@@ -172,15 +216,20 @@
 
   // The zone of the viewer, once.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const preferences = document.getElementById('preferences');
-  if (zone && preferences && body.dataset.zone !== zone && !sessionStorage.getItem('zone')) {
+  const token = document.querySelector('#preferences input[name=token]');
+  let asked = true;
+  try {
+    asked = sessionStorage.getItem('zone') === zone;
     sessionStorage.setItem('zone', zone);
-    const fields = new URLSearchParams(new FormData(preferences));
-    fields.set('zone', zone);
+  } catch {
+    // Without storage the zone is that of the cluster.
+  }
+  if (zone && token && body.dataset.zone !== zone && !asked) {
+    const fields = new URLSearchParams({ token: token.value, zone });
     fetch('/settings', { method: 'POST', body: fields, redirect: 'manual' }).then(refresh, () => {});
   }
 
-  // Keys: / to the search, g and a letter to a page, ? is the list of them in the titles of the menu.
+  // Keys: / to the search, g and a letter to a page.
   let waiting = false;
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
