@@ -138,6 +138,7 @@ pub fn describe(node: &NodeView, clock: &LocalClock) -> String {
         ("role", node.role.to_string()),
         ("clock", skew(node)),
         ("tasks", node.tasks_owned.to_string()),
+        ("running", node.running.to_string()),
         ("http", node.http.clone()),
         ("peer", node.peer.clone()),
         ("host", node.hostname.clone()),

@@ -73,7 +73,8 @@ pub struct MemberView {
     pub version: String,
     /// The level of its data formats.
     pub level: u16,
-    /// The last log index that it has applied. Null except for the node that responds.
+    /// The last log index that it has applied: of the node that responds now, of another one when the
+    /// leader last heard of it. Null: not known.
     pub applied_index: Option<u64>,
 }
 

@@ -51,7 +51,8 @@ pub struct NodeView {
     pub shell: bool,
     /// Its term; only of the node that answers.
     pub term: Option<u64>,
-    /// What it has applied; only of the node that answers.
+    /// The last log index that it has applied: of the node that answers now, of another one when the
+    /// leader last heard of it.
     pub applied_index: Option<u64>,
     /// The digest of its state; only of the node that answers.
     pub digest: Option<String>,
@@ -65,6 +66,9 @@ pub struct NodeView {
     pub last_seen: Option<Rfc3339>,
     /// Tasks that it owns.
     pub tasks_owned: u64,
+    /// Executions that run on it.
+    #[serde(default)]
+    pub running: u64,
 }
 
 /// What was set for a node with `PATCH /nodes/{id}`; it outlasts restarts.

@@ -25,6 +25,7 @@ use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
 use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
+use super::judge::LastHeard;
 use super::left::GrantsLeft;
 use super::limits::{LEFT_AGAIN, PROPOSAL_LIMIT, TOGETHER};
 use super::moved::MembersChange;
@@ -68,8 +69,8 @@ pub(super) struct EngineContext {
     pub dispatch: Mutex<Dispatch>,
     /// When the node actor last came round.
     pub round: watch::Sender<BootInstant>,
-    /// Milliseconds since the leader, this node, heard of each node.
-    pub heard: Mutex<BTreeMap<u64, u64>>,
+    /// What the leader, this node, last heard of each node.
+    pub heard: Mutex<BTreeMap<u64, LastHeard>>,
     /// When the leader last acknowledged this node.
     pub acknowledged: AtomicU64,
     /// The last other node that did so as leader, and when.

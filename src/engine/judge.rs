@@ -42,6 +42,18 @@ pub(super) struct LivenessJudge {
     applied: VecDeque<(BootInstant, u64)>,
 }
 
+/// The applied index of a node that has not told it.
+pub(super) const UNKNOWN_INDEX: u64 = u64::MAX;
+
+/// What a leader last heard of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastHeard {
+    /// How long ago that was.
+    pub ago: Millis,
+    /// What the node had applied then; none if it has not told yet.
+    pub applied: Option<u64>,
+}
+
 /// The last report of a node.
 #[derive(Clone, Copy, Debug)]
 struct LastReport {
@@ -115,17 +127,21 @@ impl LivenessJudge {
         self.applied.front().filter(|(at, _)| old(*at)).map_or(0, |(_, applied)| *applied)
     }
 
-    /// How long ago each node reported, in milliseconds; nothing of a node that does not lead.
-    pub fn ages(&self, now: BootInstant) -> BTreeMap<u64, u64> {
+    /// What each node reported last; nothing of a node that does not lead.
+    pub fn heard(&self, now: BootInstant) -> BTreeMap<u64, LastHeard> {
         let reports = self.reports.iter().filter(|_| self.leads);
-        reports.map(|(id, report)| (*id, now.since(report.at).0)).collect()
+        let heard = |report: &LastReport| LastHeard {
+            ago: now.since(report.at),
+            applied: Some(report.applied).filter(|index| *index != UNKNOWN_INDEX),
+        };
+        reports.map(|(id, report)| (*id, heard(report))).collect()
     }
 
     /// A session that is new here has not been silent yet, whatever the one before it was.
     fn note_session(&mut self, node: &NodeRecord, now: BootInstant) {
         let session = node.session;
         if self.reports.get(&node.id.0).is_none_or(|heard| heard.session != session) {
-            self.reports.insert(node.id.0, LastReport { session, at: now, applied: u64::MAX });
+            self.reports.insert(node.id.0, LastReport { session, at: now, applied: UNKNOWN_INDEX });
         }
     }
 
@@ -146,7 +162,7 @@ impl LivenessJudge {
         let heard = self.reports.get(&node.id.0)?;
         let age = now.since(heard.at);
         let up_to_date = heard.applied >= least;
-        let told = heard.session == node.session && age < FRESH && heard.applied != u64::MAX;
+        let told = heard.session == node.session && age < FRESH && heard.applied != UNKNOWN_INDEX;
         let silent = age >= down_after;
         let liveness = match node.liveness {
             Liveness::Working if silent || !up_to_date => Liveness::Down,

@@ -11,9 +11,10 @@ use ractor::ActorRef;
 
 use crate::consensus::{DigestMark, NOT_LEADER, SERVICE_KIND, Service};
 use crate::domain::ids::SessionId;
+use crate::domain::time::Millis;
 
 use super::context::EngineContext;
-use super::judge::{LivenessReport, may_report};
+use super::judge::{LastHeard, LivenessReport, UNKNOWN_INDEX, may_report};
 use super::limits::REPORT_LIMIT;
 use super::node_actor::NodeMsg;
 
@@ -21,9 +22,10 @@ use super::node_actor::NodeMsg;
 /// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that does not
 /// lead.
 const REPORT_KIND: u16 = SERVICE_KIND;
-/// A question for the leader: when it last heard of each node. The answer is a list of
-/// `node u64 | milliseconds ago u64`, or [`NOT_LEADER`].
-const HEARD_KIND: u16 = SERVICE_KIND + 2;
+/// A question for the leader: what it last heard of each node. The answer is a list of
+/// `node u64 | milliseconds ago u64 | applied index u64`, or [`NOT_LEADER`]. The number before it was
+/// that of lists without the index.
+const HEARD_KIND: u16 = SERVICE_KIND + 3;
 /// A leader tells that within this.
 const HEARD_LIMIT: Duration = Duration::from_secs(1);
 /// Length of a mark on the wire.
@@ -126,8 +128,8 @@ pub(super) fn service(
     })
 }
 
-/// When the leader last heard of each node, in milliseconds ago; empty if no leader tells.
-pub(super) async fn heard(context: &EngineContext) -> BTreeMap<u64, u64> {
+/// What the leader last heard of each node; empty if no leader tells.
+pub(super) async fn heard(context: &EngineContext) -> BTreeMap<u64, LastHeard> {
     let leader = *context.consensus.leader().borrow();
     match leader {
         Some(leader) if leader != context.consensus.id() => {
@@ -141,19 +143,23 @@ pub(super) async fn heard(context: &EngineContext) -> BTreeMap<u64, u64> {
     }
 }
 
-fn heard_bytes(heard: &BTreeMap<u64, u64>) -> Bytes {
-    let mut out = BytesMut::with_capacity(heard.len() * 16);
-    for (node, ago) in heard {
+fn heard_bytes(heard: &BTreeMap<u64, LastHeard>) -> Bytes {
+    let mut out = BytesMut::with_capacity(heard.len() * 24);
+    for (node, last) in heard {
         out.put_u64_le(*node);
-        out.put_u64_le(*ago);
+        out.put_u64_le(last.ago.0);
+        out.put_u64_le(last.applied.unwrap_or(UNKNOWN_INDEX));
     }
     out.freeze()
 }
 
-fn read_heard(mut answer: Bytes) -> BTreeMap<u64, u64> {
+fn read_heard(mut answer: Bytes) -> BTreeMap<u64, LastHeard> {
     let mut heard = BTreeMap::new();
-    while let (Ok(node), Ok(ago)) = (answer.try_get_u64_le(), answer.try_get_u64_le()) {
-        heard.insert(node, ago);
+    while let (Ok(node), Ok(ago), Ok(applied)) =
+        (answer.try_get_u64_le(), answer.try_get_u64_le(), answer.try_get_u64_le())
+    {
+        let applied = Some(applied).filter(|index| *index != UNKNOWN_INDEX);
+        heard.insert(node, LastHeard { ago: Millis(ago), applied });
     }
     heard
 }
@@ -179,4 +185,19 @@ fn get_mark(from: &mut Bytes) -> Option<DigestMark> {
         digest: from.try_get_u128_le().ok()?,
     };
     Some(mark).filter(|mark| mark.index > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_leader_heard_is_read_as_it_was_written() {
+        let heard = BTreeMap::from([
+            (1, LastHeard { ago: Millis(5), applied: Some(7) }),
+            (2, LastHeard { ago: Millis(0), applied: None }),
+        ]);
+        assert_eq!(read_heard(heard_bytes(&heard)), heard);
+        assert_eq!(read_heard(NOT_LEADER), BTreeMap::new());
+    }
 }

@@ -87,6 +87,7 @@ use limits::{INTENT_LIMIT, STOP_LIMIT, TICK};
 use node_actor::{NodeActor, NodeMsg};
 
 pub use context::{AttemptStart, Observer};
+pub use judge::LastHeard;
 #[cfg(test)]
 pub(crate) use node_actor::ActorFault;
 
@@ -187,8 +188,8 @@ impl Engine {
         self.context.session()
     }
 
-    /// When the leader last heard of each node, in milliseconds ago; empty if no leader tells.
-    pub async fn heard(&self) -> BTreeMap<u64, u64> {
+    /// What the leader last heard of each node; empty if no leader tells.
+    pub async fn heard(&self) -> BTreeMap<u64, LastHeard> {
         liveness::heard(&self.context).await
     }
 

@@ -371,7 +371,7 @@ impl NodeState {
             };
             self.judge.judge(context.consensus.is_leader().then_some(&view), now)
         };
-        *context.heard.lock() = self.judge.ages(now);
+        *context.heard.lock() = self.judge.heard(now);
         let busy = self.judging.as_ref().is_some_and(|judging| !judging.is_finished());
         if commands.is_empty() || busy {
             return;

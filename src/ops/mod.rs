@@ -6,10 +6,12 @@
 
 pub(crate) mod about;
 pub(crate) mod backup;
+pub(crate) mod bars;
 pub(crate) mod bench;
 pub(crate) mod calendars;
 pub(crate) mod callbacks;
 pub(crate) mod caller;
+pub(crate) mod chains;
 pub(crate) mod changes;
 pub(crate) mod cluster;
 pub(crate) mod context;
@@ -27,6 +29,7 @@ pub(crate) mod lists;
 mod measure;
 pub(crate) mod members;
 pub(crate) mod metrics;
+pub(crate) mod minute;
 pub(crate) mod nodes;
 pub(crate) mod output;
 pub(crate) mod overview;

@@ -10,7 +10,7 @@ use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
-use crate::domain::machine::record::{Intent, NodeRecord};
+use crate::domain::machine::record::{Intent, NodeRecord, Status};
 use crate::domain::machine::{Command, Refusal};
 use crate::dto::{LabelChanges, ListView, MemberView, NodePatchRequest, NodeView};
 
@@ -34,15 +34,16 @@ pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<NodeReco
 
 /// What is known of the nodes beyond their records; counting what they own takes time.
 pub(crate) async fn nodes_seen(context: &Context, view: &StateView) -> Result<NodesSeen, OpError> {
-    let running = context.running()?;
-    let status = running.consensus.status();
-    let heard = running.engine.heard().await;
+    let parts = context.running()?;
+    let status = parts.consensus.status();
+    let heard = parts.engine.heard().await;
     let counted = view.clone();
     let (owned, tasks) = context.scans.run(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
-    let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
-    Ok(NodesSeen { leader, voters, term, heard, skews, owned, tasks })
+    let skews = configured.filter_map(|id| Some((id, parts.consensus.skew_of(id)?))).collect();
+    let running = running_on(view);
+    Ok(NodesSeen { leader, voters, term, heard, skews, owned, tasks, running })
 }
 
 /// How many tasks each node owns, and how many there are.
@@ -55,6 +56,18 @@ fn owned(view: &StateView) -> (BTreeMap<NodeId, u64>, u64) {
         }
     }
     (owned, tasks)
+}
+
+/// How many executions run on each node.
+fn running_on(view: &StateView) -> BTreeMap<NodeId, u64> {
+    let mut running = BTreeMap::new();
+    let live = view.state.busy_tasks().flat_map(|task| task.live_executions());
+    for execution in live.filter(|execution| execution.status == Status::Running) {
+        if let Some(attempt) = &execution.attempt {
+            *running.entry(attempt.node).or_default() += 1;
+        }
+    }
+    running
 }
 
 /// Nodes from a place on.
@@ -194,6 +207,7 @@ mod tests {
             skews: BTreeMap::new(),
             owned: BTreeMap::new(),
             tasks: 0,
+            running: BTreeMap::new(),
         };
         let shown = members(&view(state, voters[0]), &seen).into_iter();
         shown.map(|member| format!("{} {}", member.name, &*member.role)).collect()

@@ -6,13 +6,14 @@
 //! begins only after twenty times the duration of the last one, and at most once a second. Until it
 //! ends the former one is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::bars::{self, ExecutionBar};
 use super::context::{Context, StateView};
 use super::queue::QueuePositions;
 use super::words::task_state;
@@ -35,6 +36,8 @@ const NEXT: usize = 20;
 const COUNTED: u64 = 600;
 /// Executions of the past hour that are looked at.
 const EXECUTIONS: usize = 20_000;
+/// Executions that were made so long before the hour are not looked at, unless they run.
+const EARLIER: Millis = Millis::from_secs(24 * 3_600);
 /// The shortest time between two passes.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A pass takes at most this part of the time.
@@ -119,6 +122,10 @@ pub(crate) struct Overview {
     pub past: Vec<MinuteCounts>,
     /// Earlier minutes are not known, because too much happened since.
     pub past_from: Option<Timestamp>,
+    /// Executions of the last hour that took long, in lanes.
+    pub bars: Vec<ExecutionBar>,
+    /// How many of them found no lane.
+    pub more_bars: u64,
     /// Ticks of the next hour by minute, from the present one on.
     pub ahead: Vec<u64>,
     /// The next ticks.
@@ -300,17 +307,28 @@ fn spans(view: &StateView, task: &Task, made: &mut Overview) {
     }
 }
 
-/// Counts the executions of the last hour.
+/// Counts the executions of the last hour, and finds those that took long. One that was made earlier
+/// may have run within it.
 fn executions(view: &StateView, made: &mut Overview) {
     let newest = crate::domain::ids::ExecutionId(u64::MAX);
     let since = view.now.minus(Millis(MINUTE.0 * MINUTES as u64));
-    for (seen, (_, execution)) in view.state.executions_before(newest).enumerate() {
-        if execution.created_at < since {
-            return;
+    let mut live = BTreeSet::new();
+    for task in view.state.busy_tasks() {
+        for execution in task.live_executions() {
+            made.bars.extend(bars::of(view, since, task, execution));
+            live.insert(execution.id);
         }
-        if seen == EXECUTIONS {
-            made.past_from = Some(execution.created_at);
-            return;
+    }
+    for (seen, (task, execution)) in view.state.executions_before(newest).enumerate() {
+        if seen == EXECUTIONS || execution.created_at < since.minus(EARLIER) {
+            made.past_from = (execution.created_at >= since).then_some(execution.created_at);
+            break;
+        }
+        if !live.contains(&execution.id) {
+            made.bars.extend(bars::of(view, since, task, execution));
+        }
+        if execution.created_at < since {
+            continue;
         }
         let at = execution.due.min(view.now);
         let Some(counts) = minute(view.now, at).and_then(|index| made.past.get_mut(index)) else {
@@ -323,6 +341,7 @@ fn executions(view: &StateView, made: &mut Overview) {
             Status::Pending | Status::Running => counts.live += 1,
         }
     }
+    made.more_bars = bars::pack(&mut made.bars);
 }
 
 /// Why a task needs attention. `first`: when its first tick without a verdict is due, and that tick.

@@ -13,13 +13,14 @@ use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::schedule::{self, Warning};
 use crate::domain::spec;
 use crate::domain::task::TaskSpec;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::domain::warning_code::WarningCode;
 use crate::dto::{
     AttemptView, ChainedView, EndedView, ExecutionView, ExecutorWait, FiredView, LastExecution,
     LiveCounts, MemberView, NodeOverridesView, NodeView, ParentView, PauseView, Rfc3339,
     SourceView, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
 };
+use crate::engine::LastHeard;
 
 use super::context::StateView;
 use super::queue::QueuePositions;
@@ -355,21 +356,33 @@ pub(crate) struct NodesSeen {
     pub voters: Vec<u64>,
     /// Term.
     pub term: u64,
-    /// Milliseconds since the leader heard of each node; empty if no leader tells.
-    pub heard: BTreeMap<u64, u64>,
+    /// What the leader last heard of each node; empty if no leader tells.
+    pub heard: BTreeMap<u64, LastHeard>,
     /// Milliseconds that the wall clocks of nodes are ahead of cluster time, by configured id.
     pub skews: BTreeMap<u64, i64>,
     /// How many tasks each node owns.
     pub owned: BTreeMap<NodeId, u64>,
     /// How many tasks there are; names of deleted ones are none.
     pub tasks: u64,
+    /// How many executions run on each node.
+    pub running: BTreeMap<NodeId, u64>,
+}
+
+impl NodesSeen {
+    /// What a node has applied, as far as this one knows.
+    fn applied(&self, view: &StateView, node: NodeId) -> Option<u64> {
+        if node == view.own {
+            return Some(view.state.cluster().applied);
+        }
+        self.heard.get(&node.0)?.applied
+    }
 }
 
 /// A node.
 pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> NodeView {
     let own = node.id == view.own;
     let info = &node.info;
-    let heard = seen.heard.get(&node.id.0).map(|ago| view.now.minus(Millis(*ago)));
+    let heard = seen.heard.get(&node.id.0).map(|last| view.now.minus(last.ago));
     NodeView {
         id: node.id.configured().to_string(),
         name: info.name.clone(),
@@ -393,13 +406,14 @@ pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> Nod
         functions: info.functions.clone(),
         shell: info.shell,
         term: own.then_some(seen.term),
-        applied_index: own.then(|| view.state.cluster().applied),
+        applied_index: seen.applied(view, node.id),
         digest: own.then(|| digest(&view.state)),
         clock_skew_ms: seen.skews.get(&node.id.configured()).copied(),
         created_at: Rfc3339(node.created_at),
         started_at: Rfc3339(node.started_at),
         last_seen: if own { Some(view.now) } else { heard }.map(Rfc3339),
         tasks_owned: seen.owned.get(&node.id).copied().unwrap_or(0),
+        running: seen.running.get(&node.id).copied().unwrap_or(0),
     }
 }
 
@@ -410,7 +424,6 @@ fn automatic_labels(node: &NodeRecord) -> BTreeMap<String, String> {
 
 /// A node in one line.
 pub(crate) fn member(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> MemberView {
-    let own = node.id == view.own;
     MemberView {
         id: node.id.configured().to_string(),
         name: node.info.name.clone(),
@@ -421,7 +434,7 @@ pub(crate) fn member(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> M
         peer: node.info.peer.clone(),
         version: node.info.version.clone(),
         level: node.info.level,
-        applied_index: own.then(|| view.state.cluster().applied),
+        applied_index: seen.applied(view, node.id),
     }
 }
 

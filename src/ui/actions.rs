@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use std::sync::Arc;
 
+use super::confirm::{self, Question};
 use super::parts::{execution_path, task_path};
 use super::text::{self, Text};
 use super::visit::{Form, done};
@@ -16,7 +17,7 @@ use crate::ops::context::Context;
 use crate::ops::tasks::bulk::{self, Operation, TaskSelection};
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::trigger;
-use crate::ops::{OpError, cluster, executions, executors, nodes};
+use crate::ops::{OpError, cluster, executions, executors, members, nodes};
 
 /// Executions that one form may be about.
 const MANY: usize = 500;
@@ -58,6 +59,29 @@ impl ActionForm {
         }
     }
 
+    /// The question before an action that cannot be taken back; none if it was answered or the action
+    /// is another one.
+    fn asked(&self, home: &str, about: &str) -> Option<Response> {
+        let name = match self.action.as_str() {
+            "cancel" => text::CANCEL,
+            "delete" => text::DELETE,
+            "cleanup" => text::CLEANUP,
+            "stop" if about.is_empty() => text::STOP_SCHEDULER,
+            "stop" => text::STOP,
+            "drain" => text::DRAIN,
+            "remove" => text::REMOVE_MEMBER,
+            "replace" => text::REPLACE_MEMBER,
+            _ => return None,
+        };
+        let visit = &self.form.visit;
+        let button = visit.say(name);
+        let title = match about {
+            "" => format!("{button}?"),
+            about => visit.lang.fill(text::REALLY, &[button, about]),
+        };
+        confirm::ask(&self.form, &Question { title, button, objects: &[], home })
+    }
+
     fn unknown(&self) -> OpError {
         OpError::new(ErrorCode::RouteNotFound, format!("there is no action {:?}", self.action))
     }
@@ -66,6 +90,9 @@ impl ActionForm {
 /// `POST /tasks/{name}/{action}`.
 pub(super) async fn task(action: ActionForm) -> Response {
     let name = action.object.clone();
+    if let Some(question) = action.asked(&task_path(&name), &name) {
+        return question;
+    }
     let result = task_done(&action, &name).await;
     // A task that was removed has no page.
     let home = if action.action == "cleanup" { "/tasks".to_owned() } else { task_path(&name) };
@@ -116,6 +143,9 @@ async fn task_done(action: &ActionForm, name: &str) -> Result<(Text, String), Op
 /// `POST /executions/{id}/{action}`.
 pub(super) async fn execution(action: ActionForm) -> Response {
     let id = action.object.clone();
+    if let Some(question) = action.asked(&execution_path(&id), &id) {
+        return question;
+    }
     let result = execution_done(&action, &id).await;
     action.answer(&execution_path(&id), result)
 }
@@ -142,6 +172,9 @@ async fn execution_done(action: &ActionForm, id: &str) -> Result<(Text, String),
 
 /// `POST /nodes/{id}/{action}`.
 pub(super) async fn node(action: ActionForm) -> Response {
+    if let Some(question) = action.asked("/nodes", &action.object) {
+        return question;
+    }
     let result = node_done(&action).await;
     action.answer("/nodes", result)
 }
@@ -151,12 +184,39 @@ async fn node_done(action: &ActionForm) -> Result<(Text, String), OpError> {
     Ok(match action.action.as_str() {
         "drain" => (text::DID_DRAIN, nodes::drain(&caller, id, true).await?.body.name),
         "undrain" => (text::DID_UNDRAIN, nodes::drain(&caller, id, false).await?.body.name),
+        "remove" => {
+            members::remove(&caller, id).await?;
+            (text::DID_REMOVE_MEMBER, id.to_owned())
+        }
+        "replace" => {
+            members::replace(&caller, id).await?;
+            (text::DID_ADD_MEMBER, id.to_owned())
+        }
         "lead" => {
             let leader = cluster::transfer_leader(&caller, Some(id)).await?.body.leader;
             (text::DID_TRANSFER, leader.unwrap_or_else(|| id.to_owned()))
         }
         _ => return Err(action.unknown()),
     })
+}
+
+/// `POST /nodes`: a node that waits with an empty folder joins.
+pub(super) async fn add_member(form: Form) -> Response {
+    let address = |name: &str| {
+        let given = form.get(name).map(str::to_owned);
+        given.ok_or_else(|| OpError::parameter(name, "must be given"))
+    };
+    let id = form.get("id").and_then(|id| id.parse::<u16>().ok()).filter(|id| *id > 0);
+    let id = id.ok_or_else(|| OpError::parameter("id", "must be a number from 1 to 65535"));
+    let added = async {
+        let (id, peer, http) = (id?, address("peer")?, address("http")?);
+        members::add(&form.caller(), id, peer, http).await?;
+        Ok::<_, OpError>(form.visit.lang.fill(text::DID_ADD_MEMBER, &[&format!("n{id}")]))
+    };
+    match added.await {
+        Ok(said) => done(form.back("/nodes"), &said),
+        Err(problem) => form.visit.refuse(&problem),
+    }
 }
 
 /// `POST /executors/{id}/{action}`.
@@ -179,6 +239,9 @@ async fn executor_done(action: &ActionForm) -> Result<(Text, String), OpError> {
 
 /// `POST /scheduler/{action}`.
 pub(super) async fn scheduler(action: ActionForm) -> Response {
+    if let Some(question) = action.asked("/nodes", "") {
+        return question;
+    }
     let caller = action.form.caller();
     let result = match action.action.as_str() {
         "start" => Ok((true, text::DID_START)),
@@ -197,17 +260,25 @@ pub(super) async fn scheduler(action: ActionForm) -> Response {
 /// `POST /tasks`: one action on the selected tasks.
 pub(super) async fn tasks(form: Form) -> Response {
     let names: Vec<String> = form.all("name").map(str::to_owned).collect();
-    let operation = match form.get("action") {
-        Some("pause") => Operation::Pause { reason: String::new(), until: None },
-        Some("resume") => Operation::Resume,
-        Some("trigger") => Operation::Trigger { parameters: None },
-        Some("cancel") => Operation::Cancel,
-        Some("delete") => Operation::Delete { stop: false, tombstone: false },
+    let pause = Operation::Pause { reason: String::new(), until: None };
+    let delete = Operation::Delete { stop: false, tombstone: false };
+    let (operation, name) = match form.get("action") {
+        Some("pause") => (pause, text::PAUSE),
+        Some("resume") => (Operation::Resume, text::RESUME),
+        Some("trigger") => (Operation::Trigger { parameters: None }, text::RUN_NOW),
+        Some("cancel") => (Operation::Cancel, text::CANCEL),
+        Some("delete") => (delete, text::DELETE),
         other => {
             let why = format!("there is no action {:?}", other.unwrap_or_default());
             return form.visit.refuse(&OpError::new(ErrorCode::RouteNotFound, why));
         }
     };
+    let button = form.visit.say(name);
+    let title = form.visit.lang.fill(text::REALLY_MANY, &[button, &names.len().to_string()]);
+    let question = Question { title, button, objects: &names, home: "/tasks" };
+    if let Some(question) = confirm::ask(&form, &question).filter(|_| !names.is_empty()) {
+        return question;
+    }
     let caller = form.caller();
     match bulk::bulk(&caller, operation, TaskSelection::Names(names)).await {
         Ok(answer) => {

@@ -107,17 +107,7 @@ fn phases(
 fn facts(visit: &Visit, clock: &ZoneClock, execution: &ExecutionView) -> Markup {
     let number = |value: Option<String>| value.map(|value| html! { (value) });
     let parameters = execution.parameters.as_object().filter(|all| !all.is_empty());
-    let queue = execution.queue.as_ref().map(|queue| {
-        visit.lang.fill(
-            text::QUEUE_IS,
-            &[
-                &queue.position.to_string(),
-                &queue.line,
-                &queue.running.to_string(),
-                &queue.limit.to_string(),
-            ],
-        )
-    });
+    let queue = execution.queue.as_ref().map(|queue| parts::queue(visit, queue));
     html! {
         dl.facts {
             (parts::fact(visit, text::TRIGGER, Some(html! { (visit.lang.word(&execution.trigger)) })))

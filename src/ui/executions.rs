@@ -37,10 +37,11 @@ async fn listed(visit: &Visit) -> Result<Page, OpError> {
     let (clock, ListView { items, place }) = read(visit, status, false, SHOWN).await?;
     let title = visit.say(text::EXECUTIONS).to_owned();
     let body = html! {
-        h1 { (title) }
+        h1 { (title) @if let Some(task) = visit.get("task") { ": " (parts::task(task)) } }
         form.filter method="get" action="/executions" role="search" {
-            label { (visit.say(text::TASK))
-                input type="search" name="q" value=[visit.get("q")] placeholder=(visit.say(text::SEARCH_HINT)); }
+            @if let Some(task) = visit.get("task") { input type="hidden" name="task" value=(task); }
+            @else { label { (visit.say(text::TASK))
+                input type="search" name="q" value=[visit.get("q")] placeholder=(visit.say(text::SEARCH_HINT)); } }
             label { (visit.say(text::STATUS))
                 select name="status" {
                     option value="" { (visit.say(text::ANY)) }
@@ -49,6 +50,7 @@ async fn listed(visit: &Visit) -> Result<Page, OpError> {
                     }
                 } }
             button { (visit.say(text::FILTER)) }
+            @if visit.get("task").is_some() { a.button href="/executions" { (visit.say(text::CLEAR_FILTER)) } }
         }
         @if items.is_empty() { (parts::empty(visit.say(text::NOTHING_MATCHES))) }
         @else { div.card { (parts::executions(visit, &clock, &items, true)) } (parts::pages(visit, &place)) }
@@ -139,9 +141,11 @@ async fn read(
 ) -> Result<(ZoneClock, ListView<ExecutionView>), OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
-    let names = visit
-        .get("q")
-        .map(|text| if is_glob(text) { text.to_owned() } else { format!("*{text}*") });
+    let searched = || {
+        let text = visit.get("q")?;
+        Some(if is_glob(text) { text.to_owned() } else { format!("*{text}*") })
+    };
+    let names = visit.get("task").map(str::to_owned).or_else(searched);
     let tasks = NamedTasks { names: names.into_iter().collect(), labels: Vec::new() };
     let filter = ExecutionFilter { tasks, status, node: None, executor: None, failed };
     let page = page_of(visit, limit)?;

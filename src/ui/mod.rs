@@ -17,11 +17,15 @@ mod ansi;
 mod assets;
 mod calendars;
 mod clock;
+mod confirm;
 mod execution;
 mod executions;
 mod executors;
+mod graph;
+mod hours;
 mod live;
 mod marks;
+mod minute;
 mod nodes;
 mod overview;
 mod parts;
@@ -29,6 +33,7 @@ mod shell;
 mod task;
 mod tasks;
 mod text;
+mod trend;
 mod visit;
 mod week;
 mod why;
@@ -83,7 +88,7 @@ pub(crate) fn router() -> Router<Arc<Context>> {
         .route("/executions/{id}/output", get(execution::output))
         .route("/executions/{id}/{action}", post(actions::execution))
         .route("/failed", get(executions::failed))
-        .route("/nodes", get(nodes::list))
+        .route("/nodes", get(nodes::list).post(actions::add_member))
         .route("/nodes/{id}/{action}", post(actions::node))
         .route("/executors", get(executors::list))
         .route("/executors/{id}/{action}", post(actions::executor))

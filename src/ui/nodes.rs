@@ -46,6 +46,7 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
             (number(here.and_then(|node| node.term))) " · "
             (visit.say(text::APPLIED)) " " (number(here.and_then(|node| node.applied_index))) }
         div.cards { @for node in &nodes { (card(visit, &clock, node, node.name == *own)) } }
+        (add(visit))
     };
     Ok(Page { section: Section::Nodes, title, body })
 }
@@ -65,6 +66,7 @@ fn card(visit: &Visit, clock: &ZoneClock, node: &NodeView, own: bool) -> Markup 
                 @if node.intent != "none" { " " (parts::badge(visit, &node.intent)) } }
             dl.facts {
                 (parts::fact(visit, text::OWNED, Some(html! { (node.tasks_owned) })))
+                (parts::fact(visit, text::RUNNING, Some(html! { (node.running) })))
                 (parts::fact(visit, text::SLOTS, text_of(slots)))
                 (parts::fact(visit, text::WEIGHT, Some(html! { (node.weight) })))
                 (parts::fact(visit, text::CLOCK, node.clock_skew_ms.map(|skew| html! { (skew_words(visit, skew)) })))
@@ -82,6 +84,32 @@ fn card(visit: &Visit, clock: &ZoneClock, node: &NodeView, own: bool) -> Markup 
                 @if node.intent == "draining" { (parts::action(visit, &path("undrain"), text::UNDRAIN, &[], "primary")) }
                 @if node.role == "follower" && node.state == "working" {
                     (parts::action(visit, &path("lead"), text::TRANSFER, &[], ""))
+                }
+                @if node.state == "down" {
+                    (parts::action(visit, &path("replace"), text::REPLACE_MEMBER, &[], "danger"))
+                }
+                @if !own { (parts::action(visit, &path("remove"), text::REMOVE_MEMBER, &[], "danger")) }
+            }
+        }
+    }
+}
+
+/// A form for another member.
+fn add(visit: &Visit) -> Markup {
+    let field = |name: &str, text, kind: &str, hint: &str| {
+        html! { label { (visit.say(text)) input name=(name) type=(kind) placeholder=(hint) required; } }
+    };
+    html! {
+        @if !visit.read_only {
+            details.card #add {
+                summary { (visit.say(text::ADD_MEMBER)) }
+                p.muted { (visit.say(text::ADD_MEMBER_HELP)) }
+                form.filter method="post" action="/nodes" {
+                    (visit.form_fields())
+                    (field("id", text::MEMBER_ID, "number", "4"))
+                    (field("peer", text::PEER_ADDRESS, "text", "10.0.0.4:7946"))
+                    (field("http", text::HTTP_ADDRESS, "text", "http://10.0.0.4:8080"))
+                    button.primary { (visit.say(text::ADD_MEMBER)) }
                 }
             }
         }

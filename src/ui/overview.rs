@@ -7,12 +7,13 @@ use super::clock::{ZoneClock, rough};
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{marks, parts};
-use crate::domain::time::Millis;
+use super::{hours, minute, parts};
+use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{ExecutionView, NodeView};
 use crate::ops::context::StateView;
 use crate::ops::executions::{self, ExecutionFilter};
 use crate::ops::lists::PageRequest;
+use crate::ops::minute::MinuteTicks;
 use crate::ops::overview::{self, AttentionKind, Overview, TaskAttention};
 use crate::ops::tasks::list::NamedTasks;
 use crate::ops::{OpError, nodes};
@@ -36,6 +37,7 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
     let all = PageRequest::Cursor { limit: NODES, after: None };
     let nodes = nodes::list(&visit.context, &view, &all).await?.items;
     let last = last(&view)?;
+    let minute = asked_minute(visit, &view).await?;
     let clock = visit.clock(&view);
     let title = visit.say(text::OVERVIEW).to_owned();
     let started = view.state.cluster().scheduler;
@@ -52,13 +54,17 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         section.card #hours {
             h2 { (visit.say(text::LAST_AND_NEXT_HOUR)) }
             div.scroll tabindex="0" role="region" aria-label=(visit.say(text::LAST_AND_NEXT_HOUR)) {
-                div.chart { (marks::hours(visit, &clock, &overview)) }
+                div.chart { (hours::chart(visit, &clock, &overview)) }
             }
             (legend(visit))
             @if let Some(from) = overview.past_from {
                 p.muted { (visit.lang.fill(text::PAST_FROM, &[&clock.text(from)])) }
             }
+            @if overview.more_bars > 0 {
+                p.muted { (visit.lang.fill(text::MORE_BARS, &[&overview.more_bars.to_string()])) }
+            }
         }
+        @if let Some(minute) = &minute { (minute::card(visit, &clock, minute)) }
         div.columns {
             section.card {
                 h2 { (visit.say(text::NEXT_TICKS)) }
@@ -93,6 +99,15 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         }
     };
     Ok(Page { section: Section::Overview, title, body })
+}
+
+/// What is in the minute that was chosen.
+async fn asked_minute(visit: &Visit, view: &StateView) -> Result<Option<MinuteTicks>, OpError> {
+    let Some(at) = visit.get("minute").and_then(|at| Timestamp::parse(at).ok()) else {
+        return Ok(None);
+    };
+    let view = view.clone();
+    visit.context.scans.run(move || crate::ops::minute::of(&view, at)).await.map(Some)
 }
 
 /// The newest executions.
@@ -230,6 +245,7 @@ fn legend(visit: &Visit) -> Markup {
         p.legend {
             @for (kind, word) in kinds { span { i class=(kind) {} (visit.lang.word(word)) } }
             span { i.ahead {} (visit.say(text::TICKS_TO_COME)) }
+            span { i.long.run {} (visit.say(text::LONG_EXECUTIONS)) }
         }
     }
 }
@@ -244,6 +260,7 @@ fn card(visit: &Visit, node: &NodeView) -> Markup {
                 (parts::fact(visit, text::STATE, Some(html! { (visit.lang.word(&node.state))
                     @if node.intent != "none" { ", " (visit.lang.word(&node.intent)) } })))
                 (parts::fact(visit, text::OWNED, Some(html! { (node.tasks_owned) })))
+                (parts::fact(visit, text::RUNNING, Some(html! { (node.running) })))
                 (parts::fact(visit, text::CLOCK, node.clock_skew_ms.map(|skew| html! {
                     (skew_words(visit, skew)) })))
                 (parts::fact(visit, text::APPLIED, node.applied_index.map(|index| html! { (index) })))

@@ -7,7 +7,7 @@ use super::clock::{ZoneClock, rough};
 use super::text::{self, Text};
 use super::visit::Visit;
 use crate::domain::time::Millis;
-use crate::dto::{ExecutionView, LastExecution, ListPlace};
+use crate::dto::{ExecutionView, LastExecution, ListPlace, QueueView};
 
 /// The address of a task's page.
 pub(super) fn task_path(name: &str) -> String {
@@ -145,6 +145,13 @@ pub(super) fn lateness(ms: Option<i64>) -> Option<String> {
     let ms = ms?;
     let sign = if ms < 0 { "−" } else { "+" };
     Some(format!("{sign}{}", rough(Millis(ms.unsigned_abs()))))
+}
+
+/// The place of an execution in a line.
+pub(super) fn queue(visit: &Visit, queue: &QueueView) -> String {
+    let numbers = [queue.position.to_string(), queue.running.to_string(), queue.limit.to_string()];
+    let [position, running, limit] = &numbers;
+    visit.lang.fill(text::QUEUE_IS, &[position, &queue.line, running, limit])
 }
 
 /// A table of executions.

@@ -1,5 +1,7 @@
 //! `/tasks/{name}`: one task: its ticks with their verdicts, executions, statistics, definition.
 
+use std::collections::BTreeMap;
+
 use axum::extract::RawPathParams;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -8,7 +10,7 @@ use super::clock::ZoneClock;
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{marks, parts, why};
+use super::{graph, marks, parts, trend, why};
 use crate::domain::ids::{ExecutionId, Revision};
 use crate::domain::machine::Task;
 use crate::domain::time::{Millis, Timestamp};
@@ -16,12 +18,14 @@ use crate::dto::{
     AssignmentView, ExecutionView, NextTick, RevisionsView, TaskBody, TaskStatsView, TaskView,
     TickView, WhyView, short,
 };
+use crate::ops::chains::{self, ChainGraph, ChainedTask};
 use crate::ops::context::StateView;
 use crate::ops::executions::{self, ExecutionFilter};
 use crate::ops::lists::PageRequest;
+use crate::ops::overview::{self, Overview};
 use crate::ops::tasks::list::NamedTasks;
 use crate::ops::ticks::{self, TickRange};
-use crate::ops::{OpError, about, describe, describe_zh, overview, plans, preview, stats, views};
+use crate::ops::{OpError, about, describe, describe_zh, plans, preview, stats, views, words};
 
 /// The ranges of the strip, in seconds.
 const RANGES: [(&str, u64); 7] = [
@@ -37,7 +41,8 @@ const RANGES: [(&str, u64); 7] = [
 const MARKS: usize = 600;
 /// Ticks to come that a strip shows unless a range is asked for.
 const SOME_TICKS: usize = 12;
-/// Executions that are listed.
+/// Executions that are drawn, and those that are listed.
+const DRAWN: usize = 200;
 const LISTED: usize = 20;
 /// The next ticks that are listed.
 const NEXT: u64 = 10;
@@ -58,7 +63,9 @@ struct TaskPage {
     why: Option<WhyView>,
     range: (Timestamp, Timestamp),
     zoom: &'static str,
-    started_by: Vec<String>,
+    chains: ChainGraph,
+    /// How the last execution of each task of the chains is.
+    last: BTreeMap<String, &'static str>,
 }
 
 /// `GET /tasks/{name}`.
@@ -73,18 +80,21 @@ async fn made(visit: &Visit, name: String) -> Result<Page, OpError> {
     let clock = visit.clock(&view);
     let asked = visit.clone();
     let overview = overview::of(&visit.context, &view).await?;
-    let mut shown = visit.context.scans.run(move || read(&asked, &view, &name)).await??;
-    let starters = overview.starters.get(&shown.task.id).into_iter().flatten();
-    shown.started_by = starters.take(LISTED).map(|name| name.to_string()).collect();
+    let shown = visit.context.scans.run(move || read(&asked, &view, &overview, &name)).await??;
     let title = shown.task.id.clone();
     Ok(Page { section: Section::Tasks, title, body: body(visit, &clock, &shown) })
 }
 
-fn read(visit: &Visit, view: &StateView, name: &str) -> Result<TaskPage, OpError> {
+fn read(
+    visit: &Visit,
+    view: &StateView,
+    overview: &Overview,
+    name: &str,
+) -> Result<TaskPage, OpError> {
     let task = view.task(name)?;
     let (zoom, range) = range(visit, view, task);
     let at = visit.get("at").and_then(|at| Timestamp::parse(at).ok());
-    let words = task.spec().map(|spec| match visit.lang {
+    let told = task.spec().map(|spec| match visit.lang {
         text::Language::En => describe::describe(&spec.schedule, view.zone()),
         text::Language::Zh => describe_zh::describe_zh(&spec.schedule, view.zone()),
     });
@@ -98,12 +108,18 @@ fn read(visit: &Visit, view: &StateView, name: &str) -> Result<TaskPage, OpError
         executor: None,
         failed: false,
     };
-    let page = PageRequest::Cursor { limit: LISTED, after: None };
+    let chains = chains_of(view, overview, name);
+    let last = |task: &ChainedTask| {
+        let last = view.state.named(&task.name)?.history.executions.back()?;
+        Some((task.name.clone(), words::status(last.status)))
+    };
+    let last = chains.tasks.iter().filter_map(last).collect();
+    let page = PageRequest::Cursor { limit: DRAWN, after: None };
     // A name may look like a pattern.
     let executions = executions::list(view, &filter, &page, ExecutionId(u64::MAX)).items;
     Ok(TaskPage {
         task: views::task(view, task),
-        words: words.unwrap_or_default(),
+        words: told.unwrap_or_default(),
         stats: stats::of_task(view, task),
         past: ticks.list.items.into_iter().map(|tick| with_tick(view, task, tick)).collect(),
         kept_from: ticks.truncated_before.0,
@@ -115,8 +131,23 @@ fn read(visit: &Visit, view: &StateView, name: &str) -> Result<TaskPage, OpError
         why: at.map(|at| crate::ops::why::why(view, task, Some(at))),
         range,
         zoom,
-        started_by: Vec::new(),
+        chains,
+        last,
     })
+}
+
+/// The tasks before and after a task.
+fn chains_of(view: &StateView, overview: &Overview, name: &str) -> ChainGraph {
+    let starts = |task: &str| {
+        let spec = view.state.named(task).and_then(|task| task.spec());
+        let names = spec.into_iter().flat_map(|spec| spec.then.names());
+        names.map(|(on, name)| (on.word(), name.to_owned())).collect()
+    };
+    let started_by = |task: &str| {
+        let starters = overview.starters.get(task).into_iter().flatten();
+        starters.map(|name| name.to_string()).collect()
+    };
+    chains::graph(name, starts, started_by)
 }
 
 /// The range of the strip: as long as asked for, else long enough for some ticks; two thirds of it lie
@@ -163,6 +194,7 @@ fn ahead(view: &StateView, task: &Task, range: (Timestamp, Timestamp)) -> Vec<Ti
 
 fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
     let task = &page.task;
+    let stats = &page.stats.stats;
     html! {
         header.title {
             h1 { (task.id) " " (parts::badge(visit, &task.state)) }
@@ -189,18 +221,22 @@ fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
             (next(visit, clock, page))
             (statistics(visit, page))
         }
+        (trend::charts(visit, clock, &page.executions, (&stats.duration_ms, &stats.lateness_ms)))
+        (queue(visit, &page.executions))
         section.card #executions {
             h2 { (visit.say(text::EXECUTIONS)) }
-            @if page.executions.is_empty() { (parts::empty(visit.say(text::NO_EXECUTIONS))) }
-            @else { (parts::executions(visit, clock, &page.executions, false)) }
+            @let listed = page.executions.get(..LISTED).unwrap_or(&page.executions);
+            @if listed.is_empty() { (parts::empty(visit.say(text::NO_EXECUTIONS))) }
+            @else { (parts::executions(visit, clock, listed, false)) }
+            @if page.executions.len() > LISTED {
+                p.pages { a.button href={ "/executions?task=" (parts::segment(&task.id)) } { (visit.say(text::ALL_EXECUTIONS)) } }
+            }
         }
         div.columns {
             (definition(visit, task.definition.body()))
-            section.card {
-                (ownership(visit, &page.assignment))
-                (chain(visit, task.definition.body(), &page.started_by))
-            }
+            section.card { (ownership(visit, &page.assignment)) }
         }
+        (graph::chains(visit, &page.chains, |name| page.last.get(name).copied()))
         (revisions(visit, clock, &page.revisions))
     }
 }
@@ -262,6 +298,30 @@ fn strip(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
                 @if page.kept_from > page.range.0 {
                     (visit.lang.fill(text::KEPT_FROM, &[&clock.text(page.kept_from)]))
                 } }
+        }
+    }
+}
+
+/// The executions that wait in a line, the first one first.
+fn queue(visit: &Visit, executions: &[ExecutionView]) -> Markup {
+    let mut waiting: Vec<_> =
+        executions.iter().filter_map(|one| Some((one, one.queue.as_ref()?))).collect();
+    waiting.sort_by_key(|(_, place)| place.position);
+    let all = waiting.len();
+    waiting.truncate(LISTED);
+    html! {
+        @if all > 0 {
+            section.card #queue {
+                h2 { (visit.say(text::QUEUE)) }
+                ol.plain {
+                    @for (one, place) in &waiting {
+                        li { (parts::execution(&one.id)) span.right { (parts::queue(visit, place)) } }
+                    }
+                }
+                @if all > waiting.len() {
+                    p.muted { (visit.lang.fill(text::AND_MORE, &[&(all - waiting.len()).to_string()])) }
+                }
+            }
         }
     }
 }
@@ -369,31 +429,6 @@ fn ownership(visit: &Visit, assignment: &AssignmentView) -> Markup {
                     (node.node) " "
                     @if let Some(detail) = &node.detail { span.muted lang="en" { (detail) } }
                     @if let Some(rank) = node.rank { span.right.muted { "#" (rank) } }
-                }
-            }
-        }
-    }
-}
-
-fn chain(visit: &Visit, body: Option<&TaskBody>, started_by: &[String]) -> Markup {
-    let then = body.map(|body| serde_json::to_value(&body.then).unwrap_or_default());
-    let then = then.as_ref().and_then(serde_json::Value::as_object);
-    let starts: Vec<(&String, String)> = then
-        .into_iter()
-        .flatten()
-        .filter_map(|(on, names)| Some((on, names.as_array()?)))
-        .flat_map(|(on, names)| {
-            names.iter().filter_map(move |name| Some((on, name.as_str()?.to_owned())))
-        })
-        .collect();
-    html! {
-        @if !started_by.is_empty() || !starts.is_empty() {
-            h2 { (visit.say(text::CHAIN)) }
-            ul.plain {
-                @for name in started_by { li { (visit.say(text::STARTED_BY)) " " (parts::task(name)) } }
-                @for (on, name) in &starts {
-                    li { (visit.say(text::STARTS)) " " (parts::task(name)) " "
-                        span.muted { (visit.lang.fill(text::ON, &[&visit.lang.word(on)])) } }
                 }
             }
         }

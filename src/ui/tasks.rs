@@ -168,7 +168,7 @@ fn bulk(visit: &Visit) -> Markup {
         div.row.bulk {
             span.muted { (visit.say(text::SELECTED)) }
             @for (action, name) in actions {
-                button name="action" value=(action) data-many=(visit.say(text::CONFIRM_MANY)) { (visit.say(name)) }
+                button name="action" value=(action) data-many=(visit.say(text::REALLY_MANY)) { (visit.say(name)) }
             }
         }
     }

@@ -204,6 +204,11 @@ texts! {
     CHART_MINUTE_AHEAD: "{}: {} ticks to come", "{}：将触发 {} 次";
     TICKS_TO_COME: "to come", "将触发";
     NOTHING: "nothing", "无";
+    CLOSE: "Close", "关闭";
+    NOT_FIRED: "Did not fire", "未触发";
+    MINUTE_PARTIAL: "More happened since than is looked at. The list is not complete.", "此后的执行过多，列表不完整。";
+    LONG_EXECUTIONS: "bars: executions of 10 s or more", "横条：耗时 10 秒及以上的执行";
+    MORE_BARS: "{} more executions of 10 s or more have no bar.", "另有 {} 个耗时 10 秒及以上的执行未显示横条。";
     KIND_FAILING: "failing", "失败";
     KIND_LATE: "late", "延迟";
     KIND_NO_OWNER: "no owner", "无负责节点";
@@ -246,7 +251,6 @@ texts! {
     SELECTED: "With the selected tasks:", "对所选任务：";
     SELECT_ALL: "Select all of this page", "选择本页全部";
     SELECT: "Select {}", "选择 {}";
-    CONFIRM_MANY: "{} tasks: {}?", "{} 个任务：{}？";
 
     // Actions
     RUN_NOW: "Run now", "立即执行";
@@ -286,6 +290,20 @@ texts! {
     ASKED_TO_STOP: "asked to stop", "已请求停止";
     ARE_YOU_SURE: "{}? ({})", "{}？（{}）";
 
+    BACK: "Back", "返回";
+    REALLY: "{}: {}?", "{}：{}？";
+    REALLY_MANY: "{}: {} tasks?", "{}：{} 个任务？";
+    ADD_MEMBER: "Add a member", "添加成员";
+    ADD_MEMBER_HELP: "Start it first with an empty data folder and its id.", "请先以空数据目录和该 id 启动节点。";
+    MEMBER_ID: "Id", "编号";
+    PEER_ADDRESS: "Address for peers", "节点间通信地址";
+    HTTP_ADDRESS: "Address for HTTP", "HTTP 地址";
+    REMOVE_MEMBER: "Remove from the cluster", "移出集群";
+    REPLACE_MEMBER: "Readmit with an empty folder", "以空目录重新加入";
+    DID_ADD_MEMBER: "{} has joined.", "{} 已加入。";
+    DID_REMOVE_MEMBER: "{} is removed.", "{} 已移除。";
+    RUNNING: "Running", "执行中";
+
     // Task
     TICKS: "Ticks", "触发";
     TICKS_HELP: "Each mark is a tick, or a span of ticks that did not fire. Select one to see why.", "每个标记是一次触发，或一段未触发的区间。选择以查看原因。";
@@ -302,8 +320,8 @@ texts! {
     NEXT_TEN: "Next ticks", "接下来的触发";
     OWNERSHIP: "Ownership", "任务归属";
     CHAIN: "Chain", "任务链";
-    STARTED_BY: "Started by", "上游任务";
-    STARTS: "Starts", "下游任务";
+    CHAIN_GOES_ON: "The chain has more tasks than are shown.", "任务链中还有未显示的任务。";
+    ALL_EXECUTIONS: "All executions of this task", "该任务的全部执行";
     ON: "on {}", "{}时";
     PAUSED_WHY: "Paused: {}", "已暂停：{}";
     PAUSED_UNTIL: "until {}", "直到 {}";

@@ -211,30 +211,47 @@ async fn a_runaway_is_stopped(window: &Window, cluster: &ProcessCluster) -> Test
 /// What failed for one reason is repeated together; the rest stays.
 async fn one_cause_is_retried(window: &Window, cluster: &ProcessCluster) -> TestResult<()> {
     let api = cluster.api(3);
-    for name in ["three", "four", "three", "three", "four"] {
+    for number in 0..40 {
+        let name = if number % 8 < 5 { "three" } else { "four" };
         api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
     }
     until("failures", async || {
-        let failed = api.get("/api/v1/executions?failed=true").await?;
-        if items(&failed).len() == 5 { Ok(()) } else { Err(failed.to_string().into()) }
+        let failed = api.get("/api/v1/executions?failed=true&limit=100").await?;
+        if items(&failed).len() == 40 { Ok(()) } else { Err(failed.to_string().into()) }
     })
     .await?;
     api.post("/api/v1/tasks/four/pause", &json!({})).await?;
     window.go(cluster, 3, "/failed").await?;
-    window.shows("main", "Retry these 3").await?;
+    window.shows("main", "Retry these 25").await?;
     window.confirm("section:first-of-type .actions form:first-child button").await?;
-    window.shows(".said", "3 done, 0 refused").await?;
+    window.shows(".said", "25 done, 0 refused").await?;
     until("the retries", async || {
-        let failed = api.get("/api/v1/executions?failed=true").await?;
+        let failed = api.get("/api/v1/executions?failed=true&limit=100").await?;
         let of = |name| items(&failed).iter().filter(|one| text(one, "task") == name).count();
         let again = items(&failed).iter().filter(|one| !field(one, "retry_of").is_null()).count();
-        if (of("three"), of("four"), again) == (3, 2, 3) {
+        if (of("three"), of("four"), again) == (25, 15, 25) {
             Ok(())
         } else {
             Err(failed.to_string().into())
         }
     })
     .await
+}
+
+/// The chart of minutes is one stop of the tab key. Its minutes are reached by arrows.
+async fn a_minute_is_reached_by_keys(window: &Window, cluster: &ProcessCluster) -> TestResult<()> {
+    window.go(cluster, 1, "/").await?;
+    let stops = "return document.querySelectorAll('.hours [data-rove] a[tabindex=\"0\"]').length";
+    let stops = window.driver.execute(stops, Vec::new()).await?.convert::<u64>()?;
+    assert!(stops <= 2, "{stops}");
+    let minute = window.driver.find(By::Css(".hours [data-rove] a[tabindex='0']")).await?;
+    minute.send_keys(Key::End + "").await?;
+    let last = window.driver.active_element().await?;
+    last.send_keys(Key::Left + "").await?;
+    let one_before = window.driver.active_element().await?;
+    assert_ne!(last.attr("id").await?, one_before.attr("id").await?);
+    one_before.send_keys(Key::Enter + "").await?;
+    window.shows("#minute", "hello").await
 }
 
 /// An executor gets no more work, and the reason is shown.
@@ -305,6 +322,7 @@ async fn journeys() -> TestResult<()> {
     a_runaway_is_stopped(&window, &cluster).await?;
     one_cause_is_retried(&window, &cluster).await?;
     an_executor_is_put_into_maintenance(&window, &cluster).await?;
+    a_minute_is_reached_by_keys(&window, &cluster).await?;
     assert_eq!(window.faults("").await?, [""; 0]);
     a_node_dies(&window, &mut cluster).await?;
     a_lost_stream_comes_back(&window, &mut cluster).await?;
@@ -336,6 +354,8 @@ async fn without_script() -> TestResult<()> {
     window.click("input[value=hello]").await?;
     window.click("input[value=backup]").await?;
     window.click(".bulk button[value=pause]").await?;
+    window.shows("h1", "Pause: 2 tasks?").await?;
+    window.click("#confirm button").await?;
     window.shows(".said", "2 done, 0 refused").await?;
     for name in ["hello", "backup"] {
         let task = cluster.api(2).get(&format!("/api/v1/tasks/{name}")).await?;

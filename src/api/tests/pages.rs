@@ -81,10 +81,10 @@ impl<'a> Browser<'a> {
         self.send(request.body(body)).await
     }
 
-    /// Opens a page and sends a form with its token.
+    /// Opens a page and sends a form with its token, sure of what it does.
     async fn act(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Seen {
         let token = self.get(page).await.expect(200).field("token");
-        let mut all = vec![("token", token.as_str())];
+        let mut all = vec![("token", token.as_str()), ("sure", "1")];
         all.extend_from_slice(fields);
         self.post(path, &all).await
     }
@@ -255,6 +255,108 @@ async fn each_action_does_what_it_says_and_the_next_page_says_so_once() {
     browser.act("/", "/scheduler/start", &[]).await.expect(303);
     browser.act(home, &format!("{home}/cleanup"), &[]).await.expect(303);
     rig.get("/tasks/a%40b%2Bc").await.refused(404, "task_not_found");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_back_and_what_is_about_many_is_asked_first() {
+    let rig = rig().await;
+    let mut browser = Browser::new(&rig);
+    let home = "/tasks/a%40b%2Bc";
+    let token = browser.get(home).await.field("token");
+    for (path, asked) in [
+        (format!("{home}/cleanup"), "Remove everything: a@b+c?"),
+        (format!("{home}/delete"), "Mark deleted: a@b+c?"),
+        ("/nodes/1/drain".to_owned(), "Drain: 1?"),
+        ("/nodes/1/remove".to_owned(), "Remove from the cluster: 1?"),
+        ("/scheduler/stop".to_owned(), "Stop the scheduler?"),
+    ] {
+        let seen = browser.post(&path, &[("token", &token), ("back", home)]).await.expect(200);
+        assert!(seen.html.contains(asked), "{path}: {}", seen.html);
+        assert!(seen.html.contains(&format!("href=\"{home}\"")), "{path}: {}", seen.html);
+    }
+    let task = rig.get("/tasks/a%40b%2Bc").await;
+    let node = rig.get("/nodes/1").await;
+    assert_eq!((&task.body["state"], &node.body["intent"]), (&json!("active"), &json!("none")));
+    // The question carries the form, so that its button does what was asked.
+    let many = [("token", token.as_str()), ("action", "pause"), ("name", "a@b+c")];
+    let seen = browser.post("/tasks", &many).await.expect(200);
+    assert!(seen.html.contains("Pause: 1 tasks?"), "{}", seen.html);
+    let fields = ["token", "action", "name", "sure"].map(|name| (name, seen.field(name)));
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    browser.post("/tasks", &fields).await.expect(303);
+    assert_eq!(rig.get("/tasks/a%40b%2Bc").await.body["state"], "paused");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_is_added_with_all_of_its_addresses() {
+    let rig = rig().await;
+    let mut browser = Browser::new(&rig);
+    for (fields, wrong) in [
+        (vec![("id", "0"), ("peer", "127.0.0.1:9"), ("http", "http://127.0.0.1:8")], "id"),
+        (vec![("id", "4"), ("http", "http://127.0.0.1:8")], "peer"),
+        (vec![("id", "4"), ("peer", "127.0.0.1:9")], "http"),
+    ] {
+        let seen = browser.act("/nodes", "/nodes", &fields).await.expect(422);
+        assert!(seen.html.contains(&format!("<code>?{wrong}</code>")), "{}", seen.html);
+    }
+    let taken = [("id", "1"), ("peer", "127.0.0.1:9"), ("http", "http://127.0.0.1:8")];
+    let seen = browser.act("/nodes", "/nodes", &taken).await.expect(409);
+    assert!(seen.html.contains("member_exists"), "{}", seen.html);
+    // The only voter stays.
+    let seen = browser.act("/nodes", "/nodes/1/remove", &[]).await.expect(409);
+    assert!(seen.html.contains("last_voter"), "{}", seen.html);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_minute_of_the_chart_lists_what_is_in_it() {
+    let rig = rig().await;
+    let mut browser = Browser::new(&rig);
+    let at = rig.get("/tasks/a%40b%2Bc/next").await.body["items"][0]["at"].clone();
+    let seen = browser.get(&format!("/?minute={}", at.as_str().unwrap())).await.expect(200);
+    let card = |seen: &Seen| seen.html.split("id=\"minute\"").nth(1).unwrap().to_owned();
+    assert!(card(&seen).contains(">a@b+c</a>"), "{}", seen.html);
+    let made = rig.post("/tasks/a%40b%2Bc/trigger", json!({})).await.expect(201);
+    let due = made.body["due"].as_str().unwrap();
+    let seen = browser.get(&format!("/?minute={due}")).await.expect(200);
+    let id = made.body["id"].as_str().unwrap();
+    assert!(card(&seen).contains(&format!("href=\"/executions/{id}\"")), "{}", seen.html);
+    let seen = browser.get("/?minute=2000-01-01T00:00:00Z").await.expect(200);
+    assert!(card(&seen).contains("nothing"), "{}", seen.html);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_shows_its_chains_and_its_line() {
+    let rig = rig().await;
+    for task in [
+        json!({"name": "first", "schedule": {"manual": true}, "then": {"failure": ["second"]},
+            "action": {"func": {"id": "ok"}}}),
+        json!({"name": "second", "schedule": {"manual": true}, "execution_mode": "sequential",
+            "action": {"func": {"id": "slow"}}}),
+    ] {
+        rig.post("/tasks", task).await.expect(201);
+    }
+    let mut browser = Browser::new(&rig);
+    for name in ["first", "second"] {
+        let seen = browser.get(&format!("/tasks/{name}")).await.expect(200);
+        assert!(seen.html.contains("first → second: failure"), "{}", seen.html);
+    }
+    let seen = browser.get("/tasks/a%40b%2Bc").await.expect(200);
+    assert!(!seen.html.contains("id=\"chain\""), "{}", seen.html);
+    for _ in 0..3 {
+        rig.post("/tasks/second/trigger", json!({})).await.expect(201);
+    }
+    let runs = |got: &super::Got| got.body["items"][0]["task"] == "second";
+    rig.until("/api/v1/executions?status=running", runs).await;
+    let seen = browser.get("/tasks/second").await.expect(200);
+    let line = seen.html.split("id=\"queue\"").nth(1).unwrap_or_else(|| panic!("{}", seen.html));
+    assert!(line.contains("1 in task second: 1 of 1 run"), "{line}");
+    assert!(line.contains("2 in task second: 1 of 1 run"), "{line}");
+    let seen = browser.get("/executions?task=second").await.expect(200);
+    assert_eq!(seen.html.matches("<td><a class=\"id\"").count(), 3, "{}", seen.html);
     rig.stop().await;
 }
 

@@ -41,11 +41,11 @@
     }
     if (from === document.activeElement && from.matches('input, select, textarea')) return;
     for (const { name } of [...from.attributes]) {
-      const kept = name === 'open' || name === 'hidden' || from.id === 'output';
+      const kept = name === 'open' || name === 'hidden' || name === 'tabindex' || from.id === 'output';
       if (!to.hasAttribute(name) && !kept) from.removeAttribute(name);
     }
     for (const { name, value } of [...to.attributes]) {
-      const kept = (name === 'hidden' || name === 'open' || name === 'checked') ||
+      const kept = ['hidden', 'open', 'checked', 'tabindex'].includes(name) ||
         (name === 'class' && from.id === 'output');
       if (from.getAttribute(name) !== value && !kept) from.setAttribute(name, value);
     }
@@ -180,15 +180,23 @@
     const many = button && button.dataset.many;
     if (many) {
       const count = form.querySelectorAll('input[name=name]:checked').length;
-      const text = many.replace('{}', count).replace('{}', button.textContent.trim());
+      const text = many.replace('{}', button.textContent.trim()).replace('{}', count);
       if (count === 0 || !confirm(text)) {
         event.preventDefault();
         return;
       }
     }
-    if (button && button.dataset.confirm && !confirm(button.dataset.confirm)) {
+    const asked = button && button.dataset.confirm;
+    if (asked && !confirm(asked)) {
       event.preventDefault();
       return;
+    }
+    // Without the script a page would ask.
+    if (many || asked) {
+      const sure = document.createElement('input');
+      Object.assign(sure, { type: 'hidden', name: 'sure', value: '1' });
+      form.append(sure);
+      setTimeout(() => sure.remove());
     }
     if (form.method === 'post') {
       if (sending) event.preventDefault();
@@ -212,7 +220,26 @@
   // What needs the script is hidden until it runs.
   const prepare = () => {
     for (const tool of document.querySelectorAll('.tool[hidden], #all[hidden]')) tool.hidden = false;
+    // The marks of a chart are one stop of the tab key. The arrows go from one to the next.
+    for (const marks of document.querySelectorAll('[data-rove]')) {
+      const links = marks.querySelectorAll('a');
+      const stop = [...links].find((link) => link.getAttribute('tabindex') === '0') || middle(links);
+      for (const link of links) link.setAttribute('tabindex', link === stop ? '0' : '-1');
+    }
   };
+  const middle = (links) => links[Math.floor(links.length / 2)];
+  const place = (link) => link.getBoundingClientRect().left;
+  document.addEventListener('keydown', (event) => {
+    const marks = event.target.closest?.('[data-rove]');
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    if (!marks || !step || event.ctrlKey || event.metaKey || event.altKey) return;
+    const links = [...marks.querySelectorAll('a')].sort((a, b) => place(a) - place(b));
+    const at = links.indexOf(event.target.closest('a'));
+    const next = links[Math.max(0, Math.min(links.length - 1, at + step))];
+    event.preventDefault();
+    for (const link of links) link.setAttribute('tabindex', link === next ? '0' : '-1');
+    next.focus();
+  });
 
   // The zone of the viewer, once.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
