@@ -43,6 +43,7 @@ pub(crate) mod streams;
 pub(crate) mod tasks;
 pub(crate) mod ticks;
 pub(crate) mod views;
+pub(crate) mod watched;
 pub(crate) mod week;
 pub(crate) mod what_if;
 pub(crate) mod why;

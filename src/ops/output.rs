@@ -4,6 +4,7 @@
 //! [`OUTPUT_KIND`]. What an ended attempt printed is in its report too, if it is short: that part
 //! needs no node.
 
+mod find;
 mod follow;
 mod peer;
 
@@ -17,6 +18,7 @@ use crate::domain::machine::State;
 use crate::domain::machine::record::{Attempt, Execution, Status};
 use crate::exec::{Chunk, READ_MAX_BYTES, left_out, tail_is_whole};
 
+pub(crate) use self::find::{end, searchable, total};
 pub(crate) use self::follow::{OutputEvent, follow};
 use self::peer::fetch;
 pub use self::peer::{OUTPUT_KIND, serve_output};

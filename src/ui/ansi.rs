@@ -51,6 +51,11 @@ pub(super) fn shown(bytes: &[u8]) -> Markup {
     }
 }
 
+/// The output as text alone.
+pub(super) fn plain(bytes: &[u8]) -> String {
+    pieces(&String::from_utf8_lossy(bytes)).into_iter().map(|(_, text)| text).collect()
+}
+
 fn pieces(text: &str) -> Vec<(Look, String)> {
     let mut pieces: Vec<(Look, String)> = Vec::new();
     let mut look = Look::default();

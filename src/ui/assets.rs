@@ -1,10 +1,12 @@
 //! The stylesheet and the script. Their addresses contain a hash, so browsers may keep them.
 
 use axum::extract::RawPathParams;
+use axum::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use xxhash_rust::xxh3::xxh3_64;
+
+use super::wire;
 
 const CSS: &str = include_str!("assets/page.css");
 const JS: &str = include_str!("assets/page.js");
@@ -39,14 +41,16 @@ pub(super) fn paths() -> [String; 3] {
 }
 
 /// `GET /assets/{file}`.
-pub(super) async fn file(params: RawPathParams) -> Response {
+pub(super) async fn file(params: RawPathParams, headers: HeaderMap) -> Response {
     let name = params.iter().next().map_or("", |(_, name)| name);
     let named = |asset: &Asset| asset.path.strip_prefix("/assets/") == Some(name);
     let Some(asset) = all().into_iter().find(named) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let kept = (CACHE_CONTROL, "public, max-age=31536000, immutable");
-    ([(CONTENT_TYPE, asset.kind), kept], asset.content).into_response()
+    let mut response = wire::answer(asset.kind, asset.content, wire::takes_gzip(&headers));
+    let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(CACHE_CONTROL, kept);
+    response
 }
 
 #[cfg(test)]

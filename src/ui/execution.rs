@@ -1,30 +1,17 @@
 //! `/executions/{id}`: one execution: its phases, its attempts, what it printed.
 
 use axum::extract::RawPathParams;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::clock::ZoneClock;
 use super::shell::{Page, Section};
 use super::text;
 use super::visit::Visit;
-use super::{ansi, marks, parts};
+use super::{marks, parts, printed};
 use crate::domain::time::Timestamp;
 use crate::dto::{AttemptView, ExecutionView};
-use crate::ops::output::{self, OutputNow};
 use crate::ops::{OpError, executions, views};
-
-/// The end of the output that a page shows, in bytes.
-const SHOWN: usize = 64 << 10;
-
-/// What there is of the output.
-enum Printed {
-    /// Its end; whether there is more before it.
-    Bytes(Vec<u8>, bool),
-    /// Why it is not there.
-    Gone(OpError),
-}
 
 /// `GET /executions/{id}`.
 pub(super) async fn show(params: RawPathParams, visit: Visit) -> Response {
@@ -38,11 +25,7 @@ async fn made(visit: &Visit, id: &str) -> Result<Page, OpError> {
     let clock = visit.clock(&view);
     let (task, found) = executions::find(&view, id)?;
     let (created, execution) = (found.created_at, views::execution(&view.state, task, found));
-    let printed = match output::read(&visit.context, &view, id, None, 0).await {
-        Ok(OutputNow::Kept { bytes, from, .. }) => cut(bytes, from > 0),
-        Ok(OutputNow::Tail(bytes)) => cut(bytes, false),
-        Err(problem) => Printed::Gone(problem),
-    };
+    let printed = printed::read(visit, &view, id).await?;
     let title = format!("{} {id}", visit.say(text::EXECUTION));
     let body = html! {
         header.title {
@@ -56,15 +39,10 @@ async fn made(visit: &Visit, id: &str) -> Result<Page, OpError> {
         section.card { h2 { (visit.say(text::PHASES)) } (phases(visit, &clock, &execution, created)) }
         section.card { (facts(visit, &clock, &execution)) }
         (attempts(visit, &clock, &execution.attempts))
-        (printed_card(visit, &execution, &printed))
+        (printed::card(visit, &execution, &printed))
         (relatives(visit, &execution))
     };
     Ok(Page { section: Section::Executions, title, body })
-}
-
-fn cut(bytes: Vec<u8>, more: bool) -> Printed {
-    let skip = bytes.len().saturating_sub(SHOWN);
-    Printed::Bytes(bytes.into_iter().skip(skip).collect(), more || skip > 0)
 }
 
 fn actions(visit: &Visit, execution: &ExecutionView) -> Markup {
@@ -141,7 +119,10 @@ fn attempts(visit: &Visit, clock: &ZoneClock, attempts: &[AttemptView]) -> Marku
                         th scope="col" { (visit.say(text::REASON)) }
                     } }
                     tbody { @for one in attempts { tr {
-                        td { (one.attempt) }
+                        td { @let number = one.attempt.to_string();
+                            @let shown = visit.get("attempt") == Some(&*number);
+                            a href={ (visit.with(&[("attempt", &number), ("find", "")])) "#printed" } aria-current=[shown.then_some("true")]
+                                aria-label=(visit.lang.fill(text::OUTPUT_OF_ATTEMPT, &[&number])) { (number) } }
                         td { (parts::badge(visit, one.outcome.as_deref().unwrap_or("running"))) }
                         td { (one.node) @if let Some(executor) = &one.executor_id { " · " (executor) } }
                         td.num { (one.fence) }
@@ -151,32 +132,6 @@ fn attempts(visit: &Visit, clock: &ZoneClock, attempts: &[AttemptView]) -> Marku
                             @if one.unknown { " " (visit.say(text::UNKNOWN_OUTCOME)) } }
                     } } }
                 } }
-            }
-        }
-    }
-}
-
-fn printed_card(visit: &Visit, execution: &ExecutionView, printed: &Printed) -> Markup {
-    let live = matches!(&*execution.status, "pending" | "running");
-    html! {
-        section.card {
-            header.title {
-                h2 { (visit.say(text::OUTPUT)) }
-                div.row {
-                    label.tool hidden { input type="checkbox" #follow checked[live] autocomplete="off"; (visit.say(text::FOLLOW)) }
-                    label.tool hidden { input type="checkbox" #wrap checked autocomplete="off"; (visit.say(text::WRAP)) }
-                    a.button href={ (parts::execution_path(&execution.id)) "/output" } download { (visit.say(text::DOWNLOAD)) }
-                }
-            }
-            @match printed {
-                Printed::Gone(problem) => { p.muted lang="en" { (problem.detail()) } }
-                Printed::Bytes(bytes, _) if bytes.is_empty() => {
-                    (parts::empty(visit.say(if live { text::WAITING_FOR_OUTPUT } else { text::NO_OUTPUT })))
-                }
-                Printed::Bytes(bytes, more) => {
-                    @if *more { p.muted { (visit.say(text::OUTPUT_CUT)) } }
-                    pre.output #output tabindex="0" { (ansi::shown(bytes)) }
-                }
             }
         }
     }
@@ -205,21 +160,4 @@ fn relatives(visit: &Visit, execution: &ExecutionView) -> Markup {
             }
         }
     }
-}
-
-/// `GET /executions/{id}/output`: all that is kept of the output, as a file.
-pub(super) async fn output(params: RawPathParams, visit: Visit) -> Response {
-    let id = params.iter().next().map_or("", |(_, id)| id).to_owned();
-    let read = async {
-        let view = visit.view().await?;
-        output::read(&visit.context, &view, &id, None, 0).await
-    };
-    let bytes = match read.await {
-        Ok(OutputNow::Kept { bytes, .. } | OutputNow::Tail(bytes)) => bytes,
-        Err(problem) => return visit.refuse(&problem),
-    };
-    let id: String = id.chars().filter(char::is_ascii_digit).collect();
-    let name = format!("attachment; filename=\"execution-{id}.txt\"");
-    let kind = (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
-    ([kind, (CONTENT_DISPOSITION, name)], bytes).into_response()
 }

@@ -29,6 +29,7 @@ mod minute;
 mod nodes;
 mod overview;
 mod parts;
+mod printed;
 mod shell;
 mod task;
 mod tasks;
@@ -37,6 +38,7 @@ mod trend;
 mod visit;
 mod week;
 mod why;
+mod wire;
 
 use std::sync::Arc;
 
@@ -85,7 +87,7 @@ pub(crate) fn router() -> Router<Arc<Context>> {
         .route("/tasks/{name}/{action}", post(actions::task))
         .route("/executions", get(executions::list).post(actions::executions))
         .route("/executions/{id}", get(execution::show))
-        .route("/executions/{id}/output", get(execution::output))
+        .route("/executions/{id}/output", get(printed::file))
         .route("/executions/{id}/{action}", post(actions::execution))
         .route("/failed", get(executions::failed))
         .route("/nodes", get(nodes::list).post(actions::add_member))

@@ -1,14 +1,14 @@
 //! The frame that all pages have: head, menu, notices, foot; and the headers of the answer.
 
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, SET_COOKIE,
 };
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::text::{self, Language, Text};
 use super::visit::{Theme, Visit};
-use super::{assets, parts};
+use super::{assets, parts, wire};
 use crate::domain::machine::record::Liveness;
 use crate::ops::OpError;
 
@@ -52,7 +52,7 @@ impl Visit {
     /// The answer with a page, or with why there is none.
     pub(super) fn answer(&self, page: Result<Page, OpError>) -> Response {
         match page {
-            Ok(page) => self.framed(&page).into_response(),
+            Ok(page) => self.framed(&page),
             Err(problem) => self.refuse(&problem),
         }
     }
@@ -76,11 +76,10 @@ impl Visit {
         (status_of(status), page).into_response()
     }
 
-    fn framed(&self, page: &Page) -> impl IntoResponse + use<> {
+    fn framed(&self, page: &Page) -> Response {
         let html = self.draw(page).into_string();
-        let mut response = html.into_response();
+        let mut response = wire::answer("text/html; charset=utf-8", &html, self.gzip);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let referrer = HeaderName::from_static("referrer-policy");
@@ -191,7 +190,7 @@ impl Visit {
     /// The hidden fields of every form.
     pub(super) fn form_fields(&self) -> Markup {
         html! {
-            input type="hidden" name="token" value=(self.token);
+            input type="hidden" name="token" value=(self.masked_token());
             input type="hidden" name="back" value=(self.with(&[]));
         }
     }

@@ -375,6 +375,18 @@ texts! {
     QUEUE_IS: "{} in {}: {} of {} run", "{}（{}）：{}/{} 执行中";
     UNKNOWN_OUTCOME: "It may have had effects that are not known.", "可能产生了未知的影响。";
 
+    // Search in an output, and long lists
+    FIND_IN_OUTPUT: "Find in the output", "在输出中查找";
+    FIND: "Find", "查找";
+    SHOW_END: "Show the end", "显示末尾";
+    LINES_FOUND: "Lines with this text: {}.", "包含此文本的行：{}。";
+    FIRST_SHOWN: "The first {} are shown.", "仅显示前 {} 行。";
+    NOT_ALL_SEARCHED: "The output is too long: only its beginning was searched.", "输出过长，仅查找了开头部分。";
+    OUTPUT_OF_ATTEMPT: "Output of attempt {}", "第 {} 次尝试的输出";
+    SEARCHED_SO_FAR: "{} tasks were searched. Go on for more.", "已查找 {} 个任务。可继续查找。";
+    GO_ON: "Go on", "继续";
+    AS_OF: "Counted at {}", "统计于 {}";
+
     // Failed
     FAILED_HELP: "Executions that failed, took too long or were lost, and that nobody has dismissed.", "失败、超时或丢失，且未被忽略的执行。";
     NO_FAILED: "No execution waits for a decision.", "没有待处理的失败执行。";

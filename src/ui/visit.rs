@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::clock::ZoneClock;
 use super::text::{Language, Text};
+use super::wire;
 use crate::domain::error_code::ErrorCode;
 use crate::ops::caller::IfMatch;
 use crate::ops::context::{Context, Freshness, StateView};
@@ -67,13 +68,17 @@ pub(crate) struct Visit {
     pub(super) path: String,
     pub(super) query: Vec<(String, String)>,
     /// The token of the forms of this browser.
-    pub(super) token: String,
+    token: u128,
+    /// What the token is masked with in this answer.
+    mask: u128,
     /// Whether the browser does not have the token yet.
     new_token: bool,
     /// What the last action did.
     pub(super) said: Option<String>,
     /// Whether no changes are offered.
     pub(super) read_only: bool,
+    /// Whether the client takes compressed pages.
+    pub(super) gzip: bool,
     /// Whether the client asks for HTML.
     pub(crate) wants_page: bool,
 }
@@ -86,7 +91,7 @@ impl Visit {
         let lang =
             lang.unwrap_or_else(|| Language::accepted(text(ACCEPT_LANGUAGE).unwrap_or_default()));
         let query = uri.query().unwrap_or_default().as_bytes();
-        let token = cookie(FORM).filter(|token| usable(token));
+        let token = cookie(FORM).and_then(|token| hex(&token));
         Self {
             context: Arc::clone(context),
             lang,
@@ -95,9 +100,11 @@ impl Visit {
             path: uri.path().to_owned(),
             query: form_urlencoded::parse(query).into_owned().collect(),
             new_token: token.is_none(),
-            token: token.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>())),
+            token: token.unwrap_or_else(rand::random),
+            mask: rand::random(),
             said: cookie(SAID).filter(|said| !said.is_empty()),
             read_only: headers.contains_key(READ_ONLY),
+            gzip: wire::takes_gzip(headers),
             wants_page: text(ACCEPT).is_some_and(|kinds| kinds.contains("text/html")),
         }
     }
@@ -136,11 +143,17 @@ impl Visit {
         ZoneClock::new(self.zone.as_deref().unwrap_or_else(|| view.zone()), view.now, self.lang)
     }
 
+    /// The token as the forms of this answer have it. It is another text each time, so that the
+    /// size of compressed answers tells nothing about it.
+    pub(super) fn masked_token(&self) -> String {
+        format!("{:032x}{:032x}", self.mask, self.token ^ self.mask)
+    }
+
     /// Cookies that go with the answer.
     pub(super) fn cookies(&self) -> Vec<HeaderValue> {
         let mut all = Vec::new();
         if self.new_token {
-            all.extend(set_cookie(FORM, &self.token, None));
+            all.extend(set_cookie(FORM, &format!("{:032x}", self.token), None));
         }
         if self.said.is_some() {
             all.extend(set_cookie(SAID, "", Some(0)));
@@ -242,7 +255,7 @@ async fn read(visit: &Visit, body: Body) -> Result<Vec<(String, String)>, OpErro
     })?;
     let fields: Vec<(String, String)> = form_urlencoded::parse(&bytes).into_owned().collect();
     let token = fields.iter().find(|(key, _)| key == "token").map(|(_, token)| token.as_str());
-    if visit.new_token || !token.is_some_and(|token| same(token, &visit.token)) {
+    if visit.new_token || token.and_then(unmasked) != Some(visit.token) {
         let why = "the form is not one of this page, or the browser keeps no cookies";
         return Err(OpError::new(ErrorCode::CrossSite, why));
     }
@@ -253,15 +266,16 @@ async fn read(visit: &Visit, body: Body) -> Result<Vec<(String, String)>, OpErro
     Ok(fields)
 }
 
-/// Compares in a time that does not depend on where two texts differ.
-fn same(one: &str, other: &str) -> bool {
-    let differ = |sum: u8, (a, b): (u8, u8)| sum | (a ^ b);
-    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, differ) == 0
+/// A token out of the field of a form.
+fn unmasked(text: &str) -> Option<u128> {
+    let (mask, masked) = text.split_at_checked(32)?;
+    Some(hex(mask)? ^ hex(masked)?)
 }
 
-/// Whether a token is one that this page makes.
-fn usable(token: &str) -> bool {
-    token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// 32 hexadecimal digits.
+fn hex(text: &str) -> Option<u128> {
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u128::from_str_radix(text, 16).ok()).flatten()
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -347,6 +361,16 @@ mod tests {
         headers.insert(COOKIE, HeaderValue::try_from(format!("a=b; {pair}; c=d")).unwrap());
         assert_eq!(cookie(&headers, SAID).as_deref(), Some("报表: paused; ok"));
         assert_eq!(cookie(&headers, "punctual"), None);
-        assert!(same("ab", "ab") && !same("ab", "ac") && !same("ab", "abc"));
+    }
+
+    #[test]
+    fn a_token_comes_out_of_its_mask_and_nothing_else_does() {
+        let text = format!("{:032x}{:032x}", 7, 7 ^ u128::MAX);
+        assert_eq!(unmasked(&text), Some(u128::MAX));
+        for wrong in ["", "0", &text[1..], &format!("{text}0"), &text.replace('f', "g")] {
+            assert_eq!(unmasked(wrong), None, "{wrong}");
+        }
+        assert_eq!(unmasked(&"é".repeat(32)), None);
+        assert_eq!(hex(&format!("+{}", "0".repeat(31))), None);
     }
 }

@@ -19,6 +19,7 @@ mod lines;
 mod many;
 mod members;
 mod output;
+mod page_stream;
 mod pages;
 mod repeats;
 mod routes;

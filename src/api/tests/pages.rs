@@ -6,32 +6,32 @@ use serde_json::json;
 use super::ApiRig;
 
 /// A visitor of the page: keeps cookies, and reads forms.
-struct Browser<'a> {
+pub(super) struct Browser<'a> {
     rig: &'a ApiRig,
     cookies: Vec<(String, String)>,
     headers: Vec<(&'static str, String)>,
 }
 
 /// A page, or the answer to a form.
-struct Seen {
-    status: u16,
-    headers: HeaderMap,
-    html: String,
+pub(super) struct Seen {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) html: String,
 }
 
 impl Seen {
     #[track_caller]
-    fn expect(self, status: u16) -> Self {
+    pub(super) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.html);
         self
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The value of the first hidden field with this name.
-    fn field(&self, name: &str) -> String {
+    pub(super) fn field(&self, name: &str) -> String {
         let begin = format!("name=\"{name}\" value=\"");
         let at = self.html.find(&begin).unwrap_or_else(|| panic!("no field {name}: {}", self.html));
         self.html[at + begin.len()..].split('"').next().unwrap().to_owned()
@@ -39,7 +39,7 @@ impl Seen {
 }
 
 impl<'a> Browser<'a> {
-    fn new(rig: &'a ApiRig) -> Self {
+    pub(super) fn new(rig: &'a ApiRig) -> Self {
         Self { rig, cookies: Vec::new(), headers: vec![("accept", "text/html".to_owned())] }
     }
 
@@ -47,6 +47,11 @@ impl<'a> Browser<'a> {
         let mut browser = Self::new(rig);
         browser.headers.push((name, value.to_owned()));
         browser
+    }
+
+    /// The value of a cookie.
+    pub(super) fn cookie(&self, name: &str) -> String {
+        self.cookies.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()).unwrap()
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Seen {
@@ -68,12 +73,12 @@ impl<'a> Browser<'a> {
         Seen { status, headers, html: response.text().await.unwrap() }
     }
 
-    async fn get(&mut self, path: &str) -> Seen {
+    pub(super) async fn get(&mut self, path: &str) -> Seen {
         let request = self.rig.client.get(format!("{}{path}", self.rig.base));
         self.send(request).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Seen {
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Seen {
         let body =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self.rig.client.post(format!("{}{path}", self.rig.base));
@@ -103,7 +108,7 @@ const PAGES: [&str; 10] = [
     "/tasks/a%40b%2Bc",
 ];
 
-async fn rig() -> ApiRig {
+pub(super) async fn rig() -> ApiRig {
     let rig = ApiRig::start().await;
     rig.post(
         "/tasks",

@@ -138,7 +138,7 @@
   let stream = null;
   const connect = () => {
     if (stream || document.hidden) return;
-    stream = new EventSource('/live');
+    stream = new EventSource('/live?path=' + encodeURIComponent(location.pathname));
     let before = false;
     stream.addEventListener('open', () => {
       // What happened meanwhile was not told.
