@@ -40,7 +40,8 @@ pub use self::selected::SelectedTasks;
 pub use self::task_builder::TaskBuilder;
 pub use self::watch::{Watch, WatchOptions};
 use crate::api::{
-    self, ApiSettings, Context, HttpLimits, KeptOverview, NodeFiles, RunningParts, Scans, Streams,
+    self, ApiSettings, Context, HttpLimits, KeptOverview, KeptTasks, NodeFiles, RunningParts,
+    Scans, Streams,
 };
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
@@ -105,6 +106,7 @@ impl Node {
             files: NodeFiles::of(&config),
             streams: Streams::new(config.http.streams, config.http.event_readers),
             overview: KeptOverview::default(),
+            kept: KeptTasks::default(),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,

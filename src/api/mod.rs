@@ -47,7 +47,9 @@ use axum::routing::any;
 
 pub use self::server::{HttpLimits, serve};
 pub use crate::ops::output::{OUTPUT_KIND, serve_output};
-pub use crate::ops::{ApiSettings, Context, KeptOverview, NodeFiles, RunningParts, Scans, Streams};
+pub use crate::ops::{
+    ApiSettings, Context, KeptOverview, KeptTasks, NodeFiles, RunningParts, Scans, Streams,
+};
 
 #[cfg(feature = "cli")]
 pub(crate) use self::frame::is_loopback;

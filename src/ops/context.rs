@@ -24,6 +24,7 @@ use super::changes;
 use super::limits::{INDEX_LIMIT, READ_LIMIT, UNLED_READ_LIMIT, WRITE_LIMIT};
 use crate::ops::error::OpError;
 use crate::ops::files::NodeFiles;
+use crate::ops::kept::KeptTasks;
 use crate::ops::overview::KeptOverview;
 use crate::ops::scans::Scans;
 use crate::ops::streams::Streams;
@@ -49,6 +50,8 @@ pub struct Context {
     pub streams: Streams,
     /// What the web page shows first.
     pub overview: KeptOverview,
+    /// What is known of all tasks together.
+    pub kept: KeptTasks,
     /// The files that this node reads.
     pub files: NodeFiles,
     /// What the routes need to know.

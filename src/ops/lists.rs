@@ -1,6 +1,15 @@
 //! Pagination of lists, by cursor or by page number.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::dto::{ListPlace, ListView};
+
+/// The time after which a search for people tells what it has found.
+const SEARCH: Duration = Duration::from_millis(30);
+/// Items that are looked at between two looks at the clock.
+const STEP: usize = 256;
 
 /// The requested part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +71,51 @@ impl PageRequest {
     }
 }
 
+/// A page of what is searched for.
+pub(crate) struct SearchedPage<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// The key of the item behind which the search goes on. None: it is over.
+    pub next: Option<String>,
+    /// How many items were looked at, if the search took too long to fill the page.
+    pub unfinished: Option<usize>,
+}
+
+/// Searches for a page of items that fit, in a bounded time.
+pub(crate) fn search<T: Copy>(
+    items: impl Iterator<Item = T>,
+    limit: usize,
+    fits: impl Fn(T) -> bool,
+    key: impl Fn(T) -> String,
+) -> SearchedPage<T> {
+    search_until(Instant::now() + SEARCH, items, limit, fits, key)
+}
+
+fn search_until<T: Copy>(
+    until: Instant,
+    items: impl Iterator<Item = T>,
+    limit: usize,
+    fits: impl Fn(T) -> bool,
+    key: impl Fn(T) -> String,
+) -> SearchedPage<T> {
+    let mut found: Vec<T> = Vec::new();
+    for (seen, item) in items.enumerate() {
+        if fits(item) {
+            if found.len() == limit {
+                let next = found.last().map(|last| key(*last));
+                return SearchedPage { items: found, next, unfinished: None };
+            }
+            found.push(item);
+        }
+        let seen = seen + 1;
+        if seen.is_multiple_of(STEP) && Instant::now() >= until {
+            let next = Some(key(item));
+            return SearchedPage { items: found, next, unfinished: Some(seen) };
+        }
+    }
+    SearchedPage { items: found, next: None, unfinished: None }
+}
+
 /// Encodes a key as a cursor.
 pub(crate) fn encode(key: &str) -> String {
     key.bytes().map(|byte| format!("{byte:02x}")).collect()
@@ -88,10 +142,20 @@ pub(crate) fn is_glob(word: &str) -> bool {
     word.contains(['*', '?'])
 }
 
+/// What all names begin with that match a pattern.
+pub(crate) fn prefix(pattern: &str) -> &str {
+    pattern.split(['*', '?']).next().unwrap_or_default()
+}
+
 /// Whether a name matches a pattern with `*` and `?`.
 pub(crate) fn glob(pattern: &str, name: &str) -> bool {
     if !is_glob(pattern) {
         return pattern == name;
+    }
+    // What people search for most: a part of the name.
+    let part = pattern.strip_prefix('*').and_then(|rest| rest.strip_suffix('*'));
+    if let Some(part) = part.filter(|part| !is_glob(part)) {
+        return name.contains(part);
     }
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
@@ -141,6 +205,31 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn a_search_goes_on_where_it_stopped() {
+        let past = Instant::now();
+        let later = past + Duration::from_secs(3_600);
+        let fits = |item: u32| item.is_multiple_of(100);
+        let key = |item: u32| item.to_string();
+        let page = search_until(later, 1..10_000, 5, fits, key);
+        assert_eq!(
+            (page.items, page.next, page.unfinished),
+            (vec![100, 200, 300, 400, 500], Some("500".to_owned()), None)
+        );
+        let page = search_until(later, 1..501, 5, fits, key);
+        assert_eq!((page.items.len(), page.next), (5, None));
+        // Without time it looks at some items and says so; all pages together have everything.
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page = search_until(past, after + 1..10_001, 5, fits, key);
+            found.extend(page.items);
+            let Some(next) = page.next else { break };
+            assert_eq!(page.unfinished, Some(STEP));
+            after = next.parse().unwrap();
+        }
+        assert_eq!(found, (1..=100).map(|item| item * 100).collect::<Vec<u32>>());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) mod executions;
 pub(crate) mod executors;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod kept;
 mod limits;
 pub(crate) mod lists;
 mod measure;
@@ -51,6 +52,7 @@ pub(crate) mod words;
 
 pub use self::context::{ApiSettings, Context, RunningParts};
 pub use self::files::NodeFiles;
+pub use self::kept::KeptTasks;
 pub use self::measure::Starts;
 pub use self::overview::KeptOverview;
 pub use self::scans::Scans;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::{Context, StateView};
 use super::lists::PageRequest;
 use super::views::{self, NodesSeen};
-use super::{Caller, OpAnswer, OpError};
+use super::{Caller, OpAnswer, OpError, kept};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
@@ -32,30 +32,17 @@ pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<NodeReco
     found.ok_or_else(|| Refusal::NodeNotFound.into())
 }
 
-/// What is known of the nodes beyond their records; counting what they own takes time.
+/// What is known of the nodes beyond their records; counting what they own may take time.
 pub(crate) async fn nodes_seen(context: &Context, view: &StateView) -> Result<NodesSeen, OpError> {
     let parts = context.running()?;
     let status = parts.consensus.status();
     let heard = parts.engine.heard().await;
-    let counted = view.clone();
-    let (owned, tasks) = context.scans.run(move || owned(&counted)).await?;
+    let (owned, tasks) = kept::owned(context, view).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
     let skews = configured.filter_map(|id| Some((id, parts.consensus.skew_of(id)?))).collect();
     let running = running_on(view);
     Ok(NodesSeen { leader, voters, term, heard, skews, owned, tasks, running })
-}
-
-/// How many tasks each node owns, and how many there are.
-fn owned(view: &StateView) -> (BTreeMap<NodeId, u64>, u64) {
-    let (mut owned, mut tasks) = (BTreeMap::new(), 0);
-    for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
-        tasks += 1;
-        if let Some(owner) = view.members.owner(task) {
-            *owned.entry(owner).or_default() += 1;
-        }
-    }
-    (owned, tasks)
 }
 
 /// How many executions run on each node.
@@ -172,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::domain::assign::Members;
+    use crate::domain::ids::NodeId;
     use crate::domain::machine::command::{Genesis, NodeUp};
     use crate::domain::machine::envelope::{self, EntryHead};
     use crate::domain::machine::{Applied, State, node_info};

@@ -42,8 +42,10 @@ const EARLIER: Millis = Millis::from_secs(24 * 3_600);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A pass takes at most this part of the time.
 const REST: u32 = 20;
-/// An overview that is older is not shown if another one can be had.
+/// An overview that is older is not shown if another one can be had; with many tasks: one that is older
+/// than so many passes take.
 const OLD: Millis = Millis::from_secs(10);
+const OLD_PASSES: u32 = REST + REST / 2;
 
 /// Why a task or a node needs attention, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +153,8 @@ struct Kept {
     /// When another pass may begin.
     next: Option<Instant>,
     running: bool,
+    /// How long the last pass took.
+    took: Duration,
 }
 
 /// The newest overview. If it is old because nobody asked for one, another is waited for; while many
@@ -159,14 +163,16 @@ struct Kept {
 /// # Errors
 /// `too_busy`.
 pub(crate) async fn of(context: &Arc<Context>, view: &StateView) -> Result<Arc<Overview>, OpError> {
-    let (known, begin) = {
+    let (known, begin, took) = {
         let mut kept = context.overview.0.lock();
         let due = kept.next.is_none_or(|next| next <= Instant::now());
         let begin = due && !kept.running;
         kept.running |= begin;
-        (kept.overview.clone(), begin)
+        (kept.overview.clone(), begin, kept.took)
     };
-    let young = |known: &Arc<Overview>| view.now.since(known.now) < OLD;
+    let passes = u64::try_from((took * OLD_PASSES).as_millis()).unwrap_or(u64::MAX);
+    let old = OLD.max(Millis(passes));
+    let young = |known: &Arc<Overview>| view.now.since(known.now) < old;
     match known {
         Some(known) if !begin => Ok(known),
         Some(known) if young(&known) => {
@@ -190,6 +196,7 @@ async fn pass(context: &Arc<Context>, view: StateView) -> Result<Arc<Overview>, 
     let (made, took) = context.scans.run(timed).await?;
     let mut kept = context.overview.0.lock();
     kept.next = Some(Instant::now() + SHORTEST.max(took * REST));
+    kept.took = took;
     kept.overview = Some(Arc::clone(&made));
     Ok(made)
 }

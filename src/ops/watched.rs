@@ -17,7 +17,7 @@ use crate::dto::ExecutionView;
 
 /// What a reader looks at, beside the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Watched {
+pub(crate) enum WatchedThing {
     /// A task, with its history.
     Task(String),
     /// An execution, with its output.
@@ -38,11 +38,11 @@ pub(crate) struct Mark {
     leader: Option<u64>,
     nodes: Vec<Arc<NodeRecord>>,
     scheduler: bool,
-    seen: Seen,
+    seen: SeenThing,
 }
 
 #[derive(Debug, PartialEq)]
-enum Seen {
+enum SeenThing {
     Task(Option<SameTask>),
     /// With the bytes that it has printed so far, if it has not ended.
     Execution(Option<Box<ExecutionView>>, Option<u64>),
@@ -66,11 +66,11 @@ impl PartialEq for SameTask {
 impl Mark {
     /// Whether it may change without an event: a running execution prints.
     pub const fn grows(&self) -> bool {
-        matches!(self.seen, Seen::Execution(_, Some(_)))
+        matches!(self.seen, SeenThing::Execution(_, Some(_)))
     }
 }
 
-impl Watched {
+impl WatchedThing {
     /// What there is now, as this node has applied it.
     ///
     /// # Errors
@@ -81,17 +81,17 @@ impl Watched {
         let newest = consensus.replica().newest_event();
         let view = context.here()?;
         let seen = match self {
-            Self::Task(name) => Seen::Task(view.state.named(name).cloned().map(SameTask)),
+            Self::Task(name) => SeenThing::Task(view.state.named(name).cloned().map(SameTask)),
             Self::Execution(id) => execution(context, &view, id).await,
-            Self::Nodes => Seen::Nodes,
-            Self::Executors => Seen::Executors(
+            Self::Nodes => SeenThing::Nodes,
+            Self::Executors => SeenThing::Executors(
                 view.state
                     .executors()
                     .map(|one| (Arc::clone(one), view.state.in_flight(&one.info.id)))
                     .collect(),
             ),
-            Self::Calendars => Seen::Calendars(view.state.calendars().cloned().collect()),
-            Self::Everything => Seen::Everything(newest),
+            Self::Calendars => SeenThing::Calendars(view.state.calendars().cloned().collect()),
+            Self::Everything => SeenThing::Everything(newest),
         };
         Ok(Mark {
             leader: *consensus.leader().borrow(),
@@ -102,15 +102,15 @@ impl Watched {
     }
 }
 
-async fn execution(context: &Context, view: &StateView, id: &str) -> Seen {
+async fn execution(context: &Context, view: &StateView, id: &str) -> SeenThing {
     let Ok((task, found)) = executions::find(view, id) else {
-        return Seen::Execution(None, None);
+        return SeenThing::Execution(None, None);
     };
     let shown = Box::new(views::execution(&view.state, task, found));
     if found.status.ended() {
-        return Seen::Execution(Some(shown), None);
+        return SeenThing::Execution(Some(shown), None);
     }
     // A node that does not answer has printed nothing new.
     let printed = output::total(context, view, id).await.unwrap_or_default();
-    Seen::Execution(Some(shown), Some(printed))
+    SeenThing::Execution(Some(shown), Some(printed))
 }

@@ -1,8 +1,8 @@
 //! The stylesheet and the script. Their addresses contain a hash, so browsers may keep them.
 
 use axum::extract::RawPathParams;
-use axum::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -20,7 +20,7 @@ use url::form_urlencoded;
 use super::visit::Visit;
 use crate::ops::events::{self, EventFilter, EventFollower, EventNews, EventStart};
 use crate::ops::streams::Stopping;
-use crate::ops::watched::{Mark, Watched};
+use crate::ops::watched::{Mark, WatchedThing};
 use crate::ops::{Context, OpError};
 
 /// The shortest time between two changes that are told of one object, of lists, and of the week, which
@@ -34,32 +34,34 @@ const SHARE: Duration = Duration::from_millis(50);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What the page with an address shows, and how often it is told at most.
-fn watched(path: &str) -> (Watched, Duration) {
+fn watched(path: &str) -> (WatchedThing, Duration) {
     let mut segments = path.split('/').skip(1).map(unescaped);
     let first = segments.next().unwrap_or_default();
     let second = segments.next().filter(|second| !second.is_empty());
     match (&*first, second) {
-        ("tasks", Some(name)) => (Watched::Task(name), OBJECT),
-        ("executions", Some(id)) => (Watched::Execution(id), OBJECT),
-        ("nodes", _) => (Watched::Nodes, OBJECT),
-        ("executors", _) => (Watched::Executors, OBJECT),
-        ("calendars", _) => (Watched::Calendars, OBJECT),
-        ("week", _) => (Watched::Everything, WEEK),
-        _ => (Watched::Everything, LIST),
+        ("tasks", Some(name)) => (WatchedThing::Task(name), OBJECT),
+        ("executions", Some(id)) => (WatchedThing::Execution(id), OBJECT),
+        ("nodes", _) => (WatchedThing::Nodes, OBJECT),
+        ("executors", _) => (WatchedThing::Executors, OBJECT),
+        ("calendars", _) => (WatchedThing::Calendars, OBJECT),
+        ("week", _) => (WatchedThing::Everything, WEEK),
+        _ => (WatchedThing::Everything, LIST),
     }
 }
 
 /// One segment of a path, as text.
 fn unescaped(segment: &str) -> String {
     let query = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(query.as_bytes()).next().map_or_else(String::new, |(text, _)| text.into())
+    form_urlencoded::parse(query.as_bytes())
+        .next()
+        .map_or_else(String::new, |(text, _)| text.into())
 }
 
 /// What a stream remembers.
 struct Told {
     context: Arc<Context>,
     reader: EventFollower,
-    watched: Watched,
+    watched: WatchedThing,
     rest: Duration,
     mark: Mark,
 }
@@ -127,24 +129,24 @@ mod tests {
 
     #[test]
     fn an_address_tells_what_its_page_shows() {
-        let task = |name: &str| (Watched::Task(name.to_owned()), OBJECT);
+        let task = |name: &str| (WatchedThing::Task(name.to_owned()), OBJECT);
         for (path, expected) in [
-            ("/", (Watched::Everything, LIST)),
-            ("/tasks", (Watched::Everything, LIST)),
-            ("/tasks/", (Watched::Everything, LIST)),
-            ("/failed", (Watched::Everything, LIST)),
-            ("/executions", (Watched::Everything, LIST)),
-            ("/week", (Watched::Everything, WEEK)),
+            ("/", (WatchedThing::Everything, LIST)),
+            ("/tasks", (WatchedThing::Everything, LIST)),
+            ("/tasks/", (WatchedThing::Everything, LIST)),
+            ("/failed", (WatchedThing::Everything, LIST)),
+            ("/executions", (WatchedThing::Everything, LIST)),
+            ("/week", (WatchedThing::Everything, WEEK)),
             ("/tasks/backup", task("backup")),
             ("/tasks/backup/edit", task("backup")),
             ("/tasks/a%40b%2Bc+d&e=f%2Fg", task("a@b+c+d&e=f/g")),
             ("/tasks/%E6%8A%A5%E8%A1%A8", task("报表")),
-            ("/executions/42", (Watched::Execution("42".to_owned()), OBJECT)),
-            ("/nodes", (Watched::Nodes, OBJECT)),
-            ("/executors", (Watched::Executors, OBJECT)),
-            ("/calendars", (Watched::Calendars, OBJECT)),
-            ("", (Watched::Everything, LIST)),
-            ("nonsense", (Watched::Everything, LIST)),
+            ("/executions/42", (WatchedThing::Execution("42".to_owned()), OBJECT)),
+            ("/nodes", (WatchedThing::Nodes, OBJECT)),
+            ("/executors", (WatchedThing::Executors, OBJECT)),
+            ("/calendars", (WatchedThing::Calendars, OBJECT)),
+            ("", (WatchedThing::Everything, LIST)),
+            ("nonsense", (WatchedThing::Everything, LIST)),
         ] {
             assert_eq!(watched(path), expected, "{path}");
         }

@@ -8,10 +8,10 @@ use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
 use super::{marks, parts};
-use crate::dto::{ListView, TaskView, short};
+use crate::dto::{ListPlace, TaskView, short};
 use crate::ops::OpError;
 use crate::ops::context::StateView;
-use crate::ops::lists::{PageRequest, decode, is_glob};
+use crate::ops::lists::{PageRequest, SearchedPage, decode, encode, is_glob};
 use crate::ops::tasks::list::{self, NamedTasks, TaskFilter, TaskOrder};
 use crate::ops::words::{self, TASK_STATES};
 
@@ -42,16 +42,21 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
     let asked = visit.clone();
-    let (rows, place) = visit.context.scans.run(move || rows(&asked, &view)).await??;
+    let SearchedPage { items: rows, next, unfinished } =
+        visit.context.scans.run(move || rows(&asked, &view)).await??;
+    let place = ListPlace::Cursor { next_cursor: next.as_deref().map(encode) };
     let title = visit.say(text::TASKS).to_owned();
     let body = html! {
         h1 { (visit.say(text::TASKS)) }
         (filter(visit))
-        @if rows.is_empty() {
+        @if rows.is_empty() && unfinished.is_none() {
             (parts::empty(visit.say(text::NOTHING_MATCHES)))
             p { a href="/tasks" { (visit.say(text::CLEAR_FILTER)) } }
         } @else {
-            (table(visit, &clock, &rows))
+            @if let Some(seen) = unfinished {
+                p.notice #unfinished { (visit.lang.fill(text::SEARCHED_SO_FAR, &[&seen.to_string()])) }
+            }
+            @if !rows.is_empty() { (table(visit, &clock, &rows)) }
             (parts::pages(visit, &place))
         }
     };
@@ -64,7 +69,7 @@ pub(super) fn page_of(visit: &Visit, limit: usize) -> Result<PageRequest, OpErro
     Ok(PageRequest::Cursor { limit, after: after.transpose()? })
 }
 
-fn rows(visit: &Visit, view: &StateView) -> Result<(Vec<TaskRow>, crate::dto::ListPlace), OpError> {
+fn rows(visit: &Visit, view: &StateView) -> Result<SearchedPage<TaskRow>, OpError> {
     let status =
         visit.get("state").and_then(|word| TASK_STATES.into_iter().find(|own| *own == word));
     let names = visit.get("q").map(|text| {
@@ -86,7 +91,10 @@ fn rows(visit: &Visit, view: &StateView) -> Result<(Vec<TaskRow>, crate::dto::Li
     };
     let order = ORDERS.iter().find(|(word, ..)| visit.get("sort") == Some(word));
     let order = order.map_or(TaskOrder::Name, |(_, order, _)| *order);
-    let ListView { items, place } = list::list(view, &filter, &page_of(visit, SHOWN)?, order)?;
+    let page = page_of(visit, SHOWN)?;
+    let part = (SHOWN, page.after());
+    let SearchedPage { items, next, unfinished } =
+        list::searched(&visit.context, view, &filter, part, order)?;
     let rows = items.into_iter().map(|task| {
         let known = view.state.named(&task.id);
         let executions = known.into_iter().flat_map(|task| task.history.executions.iter().rev());
@@ -95,7 +103,7 @@ fn rows(visit: &Visit, view: &StateView) -> Result<(Vec<TaskRow>, crate::dto::Li
         outcomes.reverse();
         TaskRow { task, outcomes }
     });
-    Ok((rows.collect(), place))
+    Ok(SearchedPage { items: rows.collect(), next, unfinished })
 }
 
 fn filter(visit: &Visit) -> Markup {

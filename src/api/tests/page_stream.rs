@@ -173,8 +173,10 @@ async fn of_a_long_output_the_end_is_shown_and_the_rest_is_found() {
     assert!(none.contains("Lines with this text: 0."), "{none}");
     let gone = browser.get(&format!("{path}?attempt=3")).await.expect(200).html;
     assert!(gone.contains("there was no such attempt"), "{gone}");
-    browser.get(&format!("{path}?attempt=x")).await.expect(400);
+    browser.get(&format!("{path}?attempt=x")).await.expect(422);
     let file = browser.get(&format!("{path}/output?attempt=1")).await.expect(200).html;
-    assert!(file.starts_with("line 1 of attempt 1\n") && file.ends_with("line 10000 of attempt 1\n"));
+    assert!(
+        file.starts_with("line 1 of attempt 1\n") && file.ends_with("line 10000 of attempt 1\n")
+    );
     rig.stop().await;
 }

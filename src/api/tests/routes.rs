@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::ApiRig;
 use crate::api::error::{CRON, PROBLEM};
 use crate::api::frame::{self, RequestFrame};
-use crate::api::{self, ApiSettings, Context, HttpLimits, KeptOverview, Scans, Streams};
+use crate::api::{self, ApiSettings, Context, HttpLimits, KeptOverview, KeptTasks, Scans, Streams};
 use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
@@ -210,6 +210,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         scans: Scans::default(),
         streams: Streams::new(2, 2),
         overview: KeptOverview::default(),
+        kept: KeptTasks::default(),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",

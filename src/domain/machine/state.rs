@@ -2,6 +2,7 @@
 //!
 //! A frozen view costs a few pointers: the maps are persistent, the records shared.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -184,6 +185,31 @@ impl State {
     /// All tasks, in the order of their slots.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.iter()
+    }
+
+    /// The slots whose task is another record than in an older state, with what they had and have. What
+    /// did not change is not visited, so the cost depends on the number of changes.
+    pub fn changed_tasks<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = (usize, Option<&'a Arc<Task>>, Option<&'a Arc<Task>>)> {
+        self.tasks.changes(&older.tasks)
+    }
+
+    /// The tasks by name whose names begin so, from the first name greater than `after`.
+    pub fn by_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Task>> {
+        let begin = if prefix > after {
+            Bound::Included(Arc::<str>::from(prefix))
+        } else {
+            Bound::Excluded(Arc::<str>::from(after))
+        };
+        let names = self.names.range((begin, Bound::Unbounded));
+        let names = names.take_while(move |(name, _)| name.starts_with(prefix));
+        names.filter_map(|(_, key)| self.tasks.get(*key))
     }
 
     /// All tasks by name, from the first name greater than `after`.

@@ -6,8 +6,9 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::dto::{ListView, TaskView};
-use crate::ops::context::StateView;
-use crate::ops::lists::{PageRequest, glob};
+use crate::ops::context::{Context, StateView};
+use crate::ops::kept::KeptOrder;
+use crate::ops::lists::{PageRequest, SearchedPage, glob, prefix, search};
 use crate::ops::words::task_state;
 use crate::ops::{OpError, plans, views};
 
@@ -51,6 +52,14 @@ pub(crate) struct NamedTasks {
 }
 
 impl NamedTasks {
+    /// What the names of all these tasks begin with.
+    fn prefix(&self) -> &str {
+        match self.names.as_slice() {
+            [one] => prefix(one),
+            _ => "",
+        }
+    }
+
     /// Whether this task is meant.
     pub fn fits(&self, task: &Task) -> bool {
         let label = |(key, value): &(String, Option<String>)| {
@@ -86,9 +95,51 @@ impl TaskFilter {
 }
 
 fn by_name(view: &StateView, filter: &TaskFilter, page: &PageRequest) -> ListView<TaskView> {
-    let tasks = view.state.by_name(page.after().unwrap_or_default());
+    let after = page.after().unwrap_or_default();
+    let tasks = view.state.by_prefix(filter.named.prefix(), after);
     let tasks = tasks.filter(|task| filter.fits(view, task));
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
+}
+
+/// A page of a list for people, which takes a bounded time however many tasks there are: the search may
+/// end before the page is full, and the order is that of the present, so a task that ticks between two
+/// pages may be on both.
+///
+/// # Errors
+/// `invalid_parameter`: the cursor does not belong to this list.
+pub(crate) fn searched(
+    context: &Context,
+    view: &StateView,
+    filter: &TaskFilter,
+    (limit, after): (usize, Option<&str>),
+    order: TaskOrder,
+) -> Result<SearchedPage<TaskView>, OpError> {
+    let show = |page: SearchedPage<&Arc<Task>>| SearchedPage {
+        items: page.items.into_iter().map(|task| views::task(view, task)).collect(),
+        next: page.next,
+        unfinished: page.unfinished,
+    };
+    let order = match order {
+        TaskOrder::Name => {
+            let tasks = view.state.by_prefix(filter.named.prefix(), after.unwrap_or_default());
+            let key = |task: &Arc<Task>| task.live.name.to_string();
+            return Ok(show(search(tasks, limit, |task| filter.fits(view, task), key)));
+        }
+        TaskOrder::Next => KeptOrder::Next,
+        TaskOrder::Last => KeptOrder::Last,
+    };
+    let place = |after: &str| {
+        let (key, name) = after.split_once(' ')?;
+        Some((key.parse().ok()?, Arc::from(name)))
+    };
+    let after = after.map(|after| place(after).ok_or_else(OpError::cursor)).transpose()?;
+    Ok(context.kept.ordered(view, order, |tasks| {
+        let key = |(key, task): (i64, &Arc<Task>)| format!("{key} {}", task.live.name);
+        let page = search(tasks.after(after), limit, |(_, task)| filter.fits(view, task), key);
+        let SearchedPage { items, next, unfinished } = page;
+        let items = items.into_iter().map(|(_, task)| task).collect();
+        show(SearchedPage { items, next, unfinished })
+    }))
 }
 
 /// The position in a sorted list.

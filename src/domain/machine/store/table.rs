@@ -136,6 +136,33 @@ impl<T: TableTask> TaskTable<T> {
         all
     }
 
+    /// The slots whose task is another record than in an older table, with what they had and have. What
+    /// both tables share is not visited.
+    pub fn changes<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = (usize, Option<&'a Arc<T>>, Option<&'a Arc<T>>)> {
+        let chapters = 0..self.chapters.len().max(older.chapters.len());
+        let chapters = chapters.filter_map(|at| {
+            let both = (older.chapters.get(at), self.chapters.get(at));
+            (!same(both)).then_some((at, both))
+        });
+        let pages = chapters.flat_map(|(chapter, (old, new))| {
+            (0..CHAPTER).filter_map(move |at| {
+                let page = |group: &'a Arc<PageGroup<T>>| group.pages.get(at)?.as_ref();
+                let both = (old.and_then(page), new.and_then(page));
+                (!same(both)).then_some((chapter * CHAPTER + at, both))
+            })
+        });
+        pages.flat_map(|(page, (old, new))| {
+            (0..PAGE).filter_map(move |at| {
+                let task = |page: &'a Arc<TablePage<T>>| page.tasks.get(at)?.as_ref();
+                let both = (old.and_then(task), new.and_then(task));
+                (!same(both)).then_some((page * PAGE + at, both.0, both.1))
+            })
+        })
+    }
+
     /// The busy tasks, by slot. The other tasks are not visited.
     pub fn busy(&self) -> impl Iterator<Item = &Arc<T>> {
         let pages = self.chapters.iter().flat_map(|chapter| {
@@ -195,6 +222,15 @@ impl<T: TableTask> TaskTable<T> {
             .iter()
             .filter(|task| other.get(task.key()).is_some_and(|same| Arc::ptr_eq(task, same)));
         (chapters.filter(|(one, same)| Arc::ptr_eq(one, same)).count(), tasks.count())
+    }
+}
+
+/// Whether two places share what they have, or have nothing.
+fn same<T>(both: (Option<&Arc<T>>, Option<&Arc<T>>)) -> bool {
+    match both {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 
