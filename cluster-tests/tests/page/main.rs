@@ -1,6 +1,8 @@
 //! The web page in a real browser: journeys of its users, its policy, and its accessibility. Without
 //! Chromium and its driver this is left out.
 
+mod picture;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 
