@@ -47,7 +47,6 @@ mod usage;
 mod watch;
 mod what_if;
 mod words;
-mod yaml;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::local::LocalClock;
 use super::table::Table;
-use super::yaml;
+use crate::config::yaml;
 use crate::domain::time::Timestamp;
 
 /// Terminal sequence that clears the screen and moves the cursor to the top left.

@@ -231,6 +231,7 @@ mod tests {
             ("/", true),
             ("/tasks", true),
             ("/tasks/a%2Bb/pause", true),
+            ("/new", true),
             ("/executions/12/output", true),
             ("/settings", true),
             ("/api/v1/tasks", false),

@@ -103,6 +103,29 @@ pub fn read(path: &Path) -> Result<Value, String> {
     Ok(file.documents.pop().unwrap_or_default())
 }
 
+/// Reads a text that has one value: YAML, which includes JSON. An empty one is null. Without the
+/// feature `cli` it is JSON.
+///
+/// # Errors
+/// A sentence with the location.
+pub fn read_text(text: &str) -> Result<Value, String> {
+    let end = if cfg!(feature = "cli") { "yaml" } else { "json" };
+    let mut documents = parse(text, end)?;
+    if documents.len() > 1 {
+        return Err("a second document begins; one is meant here".to_owned());
+    }
+    Ok(documents.pop().unwrap_or_default())
+}
+
+/// Writes a value in the format that [`read_text`] reads.
+#[must_use]
+pub fn write_text(value: &Value) -> String {
+    #[cfg(feature = "cli")]
+    return crate::config::yaml::write(value);
+    #[cfg(not(feature = "cli"))]
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
 /// Whether the file extension is that of a supported format.
 #[must_use]
 pub fn is_one(path: &Path) -> bool {

@@ -28,6 +28,8 @@ mod show;
 mod source;
 #[cfg(feature = "cli")]
 pub mod watch;
+#[cfg(feature = "cli")]
+pub mod yaml;
 
 #[cfg(test)]
 mod tests;

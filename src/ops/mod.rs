@@ -17,6 +17,7 @@ pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod describe;
 pub(crate) mod describe_zh;
+pub(crate) mod draft;
 pub(crate) mod eligibility;
 pub(crate) mod error;
 pub(crate) mod events;

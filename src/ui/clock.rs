@@ -55,6 +55,34 @@ impl ZoneClock {
         }
     }
 
+    /// `Mon 2026-11-30 12:00:05 CET`: an instant with its day and its zone.
+    pub fn dated(&self, at: Timestamp) -> String {
+        let Some(local) = self.local(at) else { return at.to_string() };
+        let names = self.lang.say(text::DAYS_OF_WEEK).split(',');
+        let day = usize::try_from(local.weekday().to_monday_zero_offset()).unwrap_or(0);
+        let day = names.skip(day).take(1).next().unwrap_or_default();
+        let form =
+            if local.subsec_nanosecond() == 0 { "%F %H:%M:%S %Z" } else { "%F %H:%M:%S%.3f %Z" };
+        format!("{day} {}", local.strftime(form))
+    }
+
+    /// The name of a month.
+    pub fn month(&self, at: Timestamp) -> String {
+        let form = if self.lang == Language::Zh { "%-m月" } else { "%b" };
+        self.local(at).map(|local| local.strftime(form).to_string()).unwrap_or_default()
+    }
+
+    /// The beginnings of so many days from the day of an instant on, and the end of the last one.
+    pub fn days(&self, at: Timestamp, days: i64) -> Vec<Timestamp> {
+        let Some(today) = self.local(at).map(|local| local.date()) else { return Vec::new() };
+        let begins = (0..=days).filter_map(|day| {
+            let date = today.checked_add(jiff::Span::new().days(day)).ok()?;
+            let begin = date.to_zoned(self.zone.clone()).ok()?;
+            Some(Timestamp(begin.timestamp().as_millisecond()))
+        });
+        begins.collect()
+    }
+
     /// `12:00`, for axes.
     pub fn minute(&self, at: Timestamp) -> String {
         self.local(at).map(|local| local.strftime("%H:%M").to_string()).unwrap_or_default()
@@ -159,7 +187,11 @@ mod tests {
         );
         // The hour from 2 to 3 comes twice.
         assert_eq!(at(3), "2026-10-25T02:00:00.000Z");
+        assert_eq!(clock.dated(before), "Sun 2026-10-25 02:30:00 CEST");
+        let hours = |days: &[Timestamp]| days[1].since(days[0]).0 / 3_600_000;
+        assert_eq!(hours(&clock.days(now, 1)), 25);
         let spring = Timestamp::parse("2027-03-28T12:00:00Z").unwrap();
+        assert_eq!((hours(&clock.days(spring, 1)), clock.month(spring)), (23, "Mar".into()));
         let hours = clock.hours(spring, 1);
         assert_eq!(hours[2], hours[3], "the hour from 2 to 3 is left out");
         assert!(!ZoneClock::knows("Mars/Base") && ZoneClock::knows("Asia/Shanghai"));

@@ -18,6 +18,7 @@ mod assets;
 mod calendars;
 mod clock;
 mod confirm;
+mod edit;
 mod execution;
 mod executions;
 mod executors;
@@ -53,9 +54,10 @@ pub(crate) use self::visit::Visit;
 
 /// The first segments of the page's addresses.
 #[cfg(feature = "cli")]
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "",
     "tasks",
+    "new",
     "executions",
     "failed",
     "nodes",
@@ -83,7 +85,9 @@ pub(crate) fn router() -> Router<Arc<Context>> {
     Router::new()
         .route("/", get(overview::show))
         .route("/tasks", get(tasks::list).post(actions::tasks))
+        .route("/new", get(edit::new).post(edit::send))
         .route("/tasks/{name}", get(task::show))
+        .route("/tasks/{name}/edit", get(edit::edit).post(edit::send))
         .route("/tasks/{name}/{action}", post(actions::task))
         .route("/executions", get(executions::list).post(actions::executions))
         .route("/executions/{id}", get(execution::show))

@@ -7,7 +7,7 @@ use super::clock::{ZoneClock, rough};
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{hours, minute, parts};
+use super::{edit, hours, minute, parts};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{ExecutionView, NodeView};
 use crate::ops::context::StateView;
@@ -49,6 +49,7 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
             section.card #first {
                 p { (visit.say(text::NO_TASKS_YET)) }
                 pre { code { "punctual add hello --every 5s -- echo \"on time\"" } }
+                div.row.actions { (edit::new_task(visit)) }
             }
         }
         section.card #hours {

@@ -10,7 +10,7 @@ use super::clock::ZoneClock;
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{graph, marks, parts, trend, why};
+use super::{edit, graph, marks, parts, trend, why};
 use crate::domain::ids::{ExecutionId, Revision};
 use crate::domain::machine::Task;
 use crate::domain::time::{Millis, Timestamp};
@@ -237,7 +237,7 @@ fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
             section.card { (ownership(visit, &page.assignment)) }
         }
         (graph::chains(visit, &page.chains, |name| page.last.get(name).copied()))
-        (revisions(visit, clock, &page.revisions))
+        (revisions(visit, clock, task, &page.revisions))
     }
 }
 
@@ -258,6 +258,7 @@ fn actions(visit: &Visit, task: &TaskView) -> Markup {
                     @if state == "paused" || state == "cancelled" { (one("resume", text::RESUME, "")) }
                     @else { (pause(visit, &path("pause"))) }
                     @if state != "cancelled" { (one("cancel", text::CANCEL, "danger")) }
+                    (edit::links(visit, &task.id))
                     (one("delete", text::DELETE, "danger"))
                 }
             }
@@ -435,7 +436,12 @@ fn ownership(visit: &Visit, assignment: &AssignmentView) -> Markup {
     }
 }
 
-fn revisions(visit: &Visit, clock: &ZoneClock, revisions: &RevisionsView) -> Markup {
+fn revisions(
+    visit: &Visit,
+    clock: &ZoneClock,
+    task: &TaskView,
+    revisions: &RevisionsView,
+) -> Markup {
     html! {
         section.card {
             h2 { (visit.say(text::REVISIONS)) }
@@ -445,6 +451,7 @@ fn revisions(visit: &Visit, clock: &ZoneClock, revisions: &RevisionsView) -> Mar
                         (one.revision) " " (clock.time(one.at.0)) " "
                         span.muted { (one.by) }
                         @if one.current { " " (parts::badge(visit, "active")) }
+                        @else if &*task.state != "deleted" { (edit::from_revision(visit, &task.id, one.revision)) }
                         @if let Some(changes) = one.changes.as_ref().filter(|all| !all.is_empty()) {
                             ul.diff {
                                 @for change in changes {

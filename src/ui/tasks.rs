@@ -7,7 +7,7 @@ use super::clock::ZoneClock;
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{marks, parts};
+use super::{edit, marks, parts};
 use crate::dto::{ListPlace, TaskView, short};
 use crate::ops::OpError;
 use crate::ops::context::StateView;
@@ -47,7 +47,10 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
     let place = ListPlace::Cursor { next_cursor: next.as_deref().map(encode) };
     let title = visit.say(text::TASKS).to_owned();
     let body = html! {
-        h1 { (visit.say(text::TASKS)) }
+        header.title {
+            h1 { (visit.say(text::TASKS)) }
+            (edit::new_task(visit))
+        }
         (filter(visit))
         @if rows.is_empty() && unfinished.is_none() {
             (parts::empty(visit.say(text::NOTHING_MATCHES)))

@@ -145,11 +145,13 @@ const WORDS: [(&str, &str); 60] = [
 
 macro_rules! texts {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
-        $(pub(super) const $name: Text = Text { en: $en, zh: $zh };)*
+        $(pub(in crate::ui) const $name: Text = Text { en: $en, zh: $zh };)*
         #[cfg(test)]
-        const ALL: &[(&str, Text)] = &[$((stringify!($name), $name),)*];
+        pub(super) const ALL: &[(&str, Text)] = &[$((stringify!($name), $name),)*];
     };
 }
+
+pub(super) mod edit;
 
 texts! {
     // Frame
@@ -434,7 +436,7 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_each_language_with_the_same_values() {
-        for (name, text) in ALL {
+        for (name, text) in ALL.iter().chain(edit::ALL) {
             assert!(!text.en.is_empty() && !text.zh.is_empty(), "{name}");
             assert_eq!(text.en.matches("{}").count(), text.zh.matches("{}").count(), "{name}");
         }

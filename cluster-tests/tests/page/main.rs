@@ -23,8 +23,17 @@ const AXE: &str = "PUNCTUAL_AXE";
 /// A folder for pictures of all pages, for those who want to look.
 const SHOTS: &str = "PUNCTUAL_SHOTS";
 /// Every kind of page; those of a task and an execution are added.
-const PAGES: [&str; 8] =
-    ["/", "/tasks", "/executions", "/failed", "/nodes", "/executors", "/week", "/calendars"];
+const PAGES: [&str; 9] = [
+    "/",
+    "/tasks",
+    "/new",
+    "/executions",
+    "/failed",
+    "/nodes",
+    "/executors",
+    "/week",
+    "/calendars",
+];
 
 /// How the browser is set up.
 #[derive(Clone, Copy)]
@@ -276,6 +285,41 @@ async fn an_executor_is_put_into_maintenance(
     Ok(())
 }
 
+/// A schedule is changed over a clock change, which is seen while one types, before it is saved.
+async fn a_schedule_is_changed_safely(window: &Window, cluster: &ProcessCluster) -> TestResult<()> {
+    let api = cluster.api(2);
+    let daily = json!({"cron": "0 1 * * *", "timezone": "Europe/Berlin"});
+    api.post(
+        "/api/v1/tasks",
+        &json!({"name": "nightly", "schedule": daily, "action": shell("true")}),
+    )
+    .await?;
+    window.go(cluster, 2, "/tasks/nightly").await?;
+    window.click(".actions a[href$='/edit']").await?;
+    window.shows("#difference + p", "Nothing is changed.").await?;
+    let cron = window.driver.find(By::Css("#f-cron")).await?;
+    cron.clear().await?;
+    cron.send_keys("30 2 * *").await?;
+    // What is wrong is told at the field. Nothing is pressed.
+    window.shows("#e-cron", "").await?;
+    until("the field is marked", async || found(window, "#f-cron[aria-invalid=true]").await)
+        .await?;
+    cron.send_keys(" *").await?;
+    window.shows("#clock-changes", "does not exist").await?;
+    window.shows("#preview .words", "02:30").await?;
+    window.shows("#preview .diff", "30 2 * * *").await?;
+    window.shows("#moved", "7 ticks are no longer there").await?;
+    let active = window.driver.active_element().await?;
+    assert_eq!(active.attr("id").await?.as_deref(), Some("f-cron"), "the focus stays");
+    assert_eq!(cron.prop("value").await?.as_deref(), Some("30 2 * * *"));
+    let task = api.get("/api/v1/tasks/nightly").await?;
+    assert_eq!(text(field(&task, "schedule"), "cron"), "0 1 * * *", "nothing is saved yet");
+    until("the button", async || found(window, "#save:enabled").await).await?;
+    window.click("#save").await?;
+    window.shows(".said", "nightly is saved").await?;
+    window.shows(".lead", "30 2 * * * Europe/Berlin").await
+}
+
 /// A page that is open shows by itself that a node died; what is being typed stays.
 async fn a_node_dies(window: &Window, cluster: &mut ProcessCluster) -> TestResult<()> {
     window.go(cluster, 1, "/tasks").await?;
@@ -325,6 +369,7 @@ async fn journeys() -> TestResult<()> {
     one_cause_is_retried(&window, &cluster).await?;
     an_executor_is_put_into_maintenance(&window, &cluster).await?;
     a_minute_is_reached_by_keys(&window, &cluster).await?;
+    a_schedule_is_changed_safely(&window, &cluster).await?;
     assert_eq!(window.faults("").await?, [""; 0]);
     a_node_dies(&window, &mut cluster).await?;
     a_lost_stream_comes_back(&window, &mut cluster).await?;
@@ -359,12 +404,33 @@ async fn without_script() -> TestResult<()> {
     window.shows("h1", "Pause: 2 tasks?").await?;
     window.click("#confirm button").await?;
     window.shows(".said", "2 done, 0 refused").await?;
+    a_task_is_made_without_script(&window, &cluster).await?;
     for name in ["hello", "backup"] {
         let task = cluster.api(2).get(&format!("/api/v1/tasks/{name}")).await?;
         assert_eq!(text(&task, "state"), "paused", "{task}");
     }
     window.close().await?;
     cluster.finish().await
+}
+
+/// The preview is a step of its own, with the button that saves.
+async fn a_task_is_made_without_script(
+    window: &Window,
+    cluster: &ProcessCluster,
+) -> TestResult<()> {
+    window.go(cluster, 1, "/new").await?;
+    for (field, typed) in [("name", "by-form"), ("cron", "15 3 * * 1"), ("argv", "echo 'by form'")]
+    {
+        window.driver.find(By::Id(format!("f-{field}"))).await?.send_keys(typed).await?;
+    }
+    window.click("#edit button[value=preview]").await?;
+    window.shows("#preview .words", "03:15").await?;
+    window.click("#save").await?;
+    window.shows(".said", "by-form is created").await?;
+    let task = cluster.api(2).get("/api/v1/tasks/by-form").await?;
+    let argv = field(field(field(&task, "action"), "shell"), "argv");
+    assert_eq!(argv, &json!(["echo", "by form"]), "{task}");
+    Ok(())
 }
 
 /// The faults that axe-core finds on the page, except slight ones.
@@ -410,6 +476,7 @@ async fn every_page_in_each_language_and_theme() -> TestResult<()> {
     let shots = std::env::var_os(SHOTS).map(PathBuf::from);
     let mut pages: Vec<String> = PAGES.map(str::to_owned).to_vec();
     pages.extend(["/tasks/hello".to_owned(), "/tasks/backup?zoom=1y".to_owned()]);
+    pages.extend(["/tasks/backup/edit", "/new?copy=three"].map(str::to_owned));
     pages.extend([format!("/executions/{id}"), "/nothing".to_owned()]);
     let window = driver.open(USUAL).await?;
     let mut faults = Vec::new();

@@ -8,6 +8,7 @@ mod calendars;
 mod chains;
 mod compat;
 mod edges;
+mod edit_pages;
 mod endings;
 mod engine;
 mod events;

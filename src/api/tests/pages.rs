@@ -43,7 +43,7 @@ impl<'a> Browser<'a> {
         Self { rig, cookies: Vec::new(), headers: vec![("accept", "text/html".to_owned())] }
     }
 
-    fn with(rig: &'a ApiRig, name: &'static str, value: &str) -> Self {
+    pub(super) fn with(rig: &'a ApiRig, name: &'static str, value: &str) -> Self {
         let mut browser = Self::new(rig);
         browser.headers.push((name, value.to_owned()));
         browser
@@ -95,7 +95,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "/",
     "/tasks",
     "/tasks?state=active&q=a&sort=next",
@@ -106,6 +106,8 @@ const PAGES: [&str; 10] = [
     "/week",
     "/calendars",
     "/tasks/a%40b%2Bc",
+    "/tasks/a%40b%2Bc/edit",
+    "/new",
 ];
 
 pub(super) async fn rig() -> ApiRig {

@@ -16,9 +16,9 @@ use super::set::{EditedTask, TaskOutcome};
 use crate::cli::choose::{Chosen, LookAmong, TasksArgs};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::yaml;
 use crate::client::{ClientError, ErrorKind};
 use crate::config::files;
+use crate::config::yaml;
 
 /// The default editor.
 const EDITOR: &str = "vi";

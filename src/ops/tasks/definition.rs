@@ -12,7 +12,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 use crate::domain::warning_code::WarningCode;
 use crate::dto::{TaskChanged, TaskNow};
-use crate::ops::context::StateView;
+use crate::ops::context::{ApiSettings, StateView};
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views, why};
 
 /// Maximum number of attempts to apply a patch that conflicts with other changes.
@@ -28,14 +28,7 @@ pub(crate) async fn create(
     force: bool,
 ) -> Result<OpAnswer<TaskChanged>, OpError> {
     let view = caller.context.here()?;
-    let mut reading = view.reading(&caller.context.settings);
-    reading.settled = settled(&view, body);
-    let read =
-        spec::read(&spec::definition(body), reading).map_err(OpError::from).and_then(|spec| {
-            eligibility::check(&view.state, &spec, None)?;
-            Ok(spec)
-        });
-    let answer = match read {
+    let answer = match read_new(&view, &caller.context.settings, body) {
         Ok(spec) => {
             let put = Put { mode: mode(force), spec };
             caller.submit(&Command::Put(Box::new(put))).await?
@@ -45,6 +38,53 @@ pub(crate) async fn create(
     };
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     changed(caller, name, answer.revision(), None)
+}
+
+/// Reads the body of a task that is not there yet.
+///
+/// # Errors
+/// Errors in the body.
+pub(crate) fn read_new(
+    view: &StateView,
+    settings: &ApiSettings,
+    body: &Value,
+) -> Result<TaskSpec, OpError> {
+    let mut reading = view.reading(settings);
+    reading.settled = settled(view, body);
+    let spec = spec::read(&spec::definition(body), reading)?;
+    eligibility::check(&view.state, &spec, None)?;
+    Ok(spec)
+}
+
+/// Reads the body that a task is to have.
+///
+/// # Errors
+/// Errors in the body; `name_changed`, `task_not_found`, `task_deleted`.
+pub(crate) fn read_changed(
+    view: &StateView,
+    settings: &ApiSettings,
+    name: &str,
+    body: &Value,
+) -> Result<TaskSpec, OpError> {
+    let body = named(name, body)?;
+    let former = present(view, name)?.spec();
+    let current = former.map(|spec| &spec.schedule);
+    let spec = spec::read(&body, ReadContext { current, ..view.reading(settings) })?;
+    eligibility::check(&view.state, &spec, former)?;
+    Ok(spec)
+}
+
+/// A body with the name of the task that it is for.
+fn named(name: &str, body: &Value) -> Result<Value, OpError> {
+    let mut body = spec::definition(body);
+    if let Value::Object(fields) = &mut body {
+        let named = fields.entry("name").or_insert_with(|| json!(name));
+        if named.as_str().is_some_and(|named| named != name) {
+            let message = format!("must stay `{name}`: a task's name is its identity");
+            return Err(OpError::field("/name", ErrorCode::NameChanged, message));
+        }
+    }
+    Ok(body)
 }
 
 /// Up to here no tick of a new task of that name fires: what its name had before is settled.
@@ -68,21 +108,10 @@ pub(crate) async fn put(
     name: &str,
     body: &Value,
 ) -> Result<OpAnswer<TaskChanged>, OpError> {
-    let mut body = spec::definition(body);
-    if let Value::Object(fields) = &mut body {
-        let named = fields.entry("name").or_insert_with(|| json!(name));
-        if named.as_str().is_some_and(|named| named != name) {
-            let message = format!("must stay `{name}`: a task's name is its identity");
-            return Err(OpError::field("/name", ErrorCode::NameChanged, message));
-        }
-    }
+    named(name, body)?;
     let answer = caller.answer(|view| {
+        let spec = read_changed(view, &caller.context.settings, name, body)?;
         let task = present(view, name)?;
-        let former = task.spec();
-        let current = former.map(|spec| &spec.schedule);
-        let reading = view.reading(&caller.context.settings);
-        let spec = spec::read(&body, ReadContext { current, ..reading })?;
-        eligibility::check(&view.state, &spec, former)?;
         let mode = PutMode::Update { if_match: caller.if_match(Some(task.live.revision)) };
         Ok(Some(Command::Put(Box::new(Put { mode, spec }))))
     });

@@ -81,6 +81,7 @@
     }
   };
 
+  const edit = document.getElementById('edit');
   const lost = (is) => {
     const note = document.getElementById('lost');
     note.hidden = !is;
@@ -91,6 +92,8 @@
   let allowed = 0;
   const refresh = async () => {
     const begun = performance.now();
+    // A form for a task is kept as it is.
+    if (edit) return;
     if (asking || busy() || document.hidden || begun < allowed) {
       again = true;
       return;
@@ -240,6 +243,54 @@
     for (const link of links) link.setAttribute('tabindex', link === next ? '0' : '-1');
     next.focus();
   });
+
+  // The form for a task: what it means is shown as one types. Of the form itself only what is wrong
+  // with a field is replaced.
+  let wait = 0;
+  let turn = 0;
+  const told = (page) => {
+    for (const at of edit.querySelectorAll('.problems')) {
+      const field = document.getElementById(at.id.replace('e-', 'f-'));
+      const next = page.getElementById(at.id);
+      // What is empty is not called wrong before it is sent.
+      if (!field || !next || (field.value === '' && !at.firstChild)) continue;
+      morph(at, next);
+      if (next.querySelector('.problem')) field.setAttribute('aria-invalid', 'true');
+      else field.removeAttribute('aria-invalid');
+    }
+  };
+  const preview = async () => {
+    const mine = ++turn;
+    const fields = new URLSearchParams(new FormData(edit));
+    fields.set('step', 'preview');
+    try {
+      const answer = await fetch(edit.action, {
+        method: 'POST', body: fields, headers: { accept: 'text/html' },
+        credentials: 'same-origin', signal: AbortSignal.timeout(15000),
+      });
+      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      const next = page.getElementById('preview');
+      if (mine !== turn || sending) return;
+      if (!next) throw new Error(String(answer.status));
+      morph(document.getElementById('preview'), next);
+      told(page);
+      lost(false);
+    } catch {
+      if (mine !== turn) return;
+      lost(true);
+      wait = setTimeout(preview, 3000);
+    }
+  };
+  if (edit) {
+    edit.addEventListener('input', () => {
+      turn++;
+      clearTimeout(wait);
+      wait = setTimeout(preview, 250);
+      // Only what was shown may be saved.
+      const save = document.getElementById('save');
+      if (save) save.disabled = true;
+    });
+  }
 
   // The zone of the viewer, once.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
