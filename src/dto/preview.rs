@@ -16,6 +16,9 @@ pub struct NextTick {
     pub local: String,
     /// How a clock change affects it.
     pub note: Option<String>,
+    /// The same in Chinese.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note_zh: Option<String>,
     /// For a tick of a task: when it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Rfc3339>,

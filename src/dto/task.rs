@@ -319,6 +319,9 @@ pub struct AssignmentView {
     pub nodes: Vec<EligibilityView>,
     /// The reason in a sentence.
     pub why: String,
+    /// The same in Chinese.
+    #[serde(default)]
+    pub why_zh: String,
 }
 
 /// Whether a node may own a task.
@@ -340,6 +343,9 @@ pub struct EligibilityView {
     pub reason: Option<Word>,
     /// Why not, for people.
     pub detail: Option<String>,
+    /// The same in Chinese.
+    #[serde(default)]
+    pub detail_zh: Option<String>,
 }
 
 /// How many executions of a task have not ended.

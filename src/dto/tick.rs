@@ -137,4 +137,7 @@ pub struct WhyView {
     pub truncated_before: Rfc3339,
     /// A summary in one sentence.
     pub summary: String,
+    /// The same in Chinese.
+    #[serde(default)]
+    pub summary_zh: String,
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::domain::assign::{Unfit, unable, unfit};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
-use crate::domain::machine::record::NodeRecord;
+use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
 use crate::domain::schedule::{Rule, Warning};
 use crate::domain::spec;
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::warning_code::WarningCode;
 
+use super::told::{Told, told};
 use super::words;
 
 /// What a node lacks, as the stable word of answers.
@@ -28,39 +29,66 @@ pub(crate) const fn code(reason: Unfit) -> &'static str {
 }
 
 /// The same for people.
-pub(crate) fn told(reason: Unfit, spec: &TaskSpec) -> String {
+pub(crate) fn lacks(reason: Unfit, spec: &TaskSpec) -> Told {
     match reason {
-        Unfit::Weight => "weight 0".to_owned(),
-        Unfit::Selector => "without the labels of its selector".to_owned(),
-        Unfit::Shell => "shell actions are off, actions.shell.enabled".to_owned(),
+        Unfit::Weight => told!("weight 0", "权重为 0"),
+        Unfit::Selector => told!("without the labels of its selector", "缺少选择器要求的标签"),
+        Unfit::Shell => told!(
+            "shell actions are off, actions.shell.enabled",
+            "未启用命令执行（actions.shell.enabled）"
+        ),
         Unfit::User => {
             let user = match &spec.action {
                 Some(Action::Shell(action)) => action.user.as_deref().unwrap_or_default(),
                 _ => "",
             };
-            format!("could not become user {user} when it started")
+            told!("could not become user {user} when it started", "启动时无法切换为用户 {user}")
         }
         Unfit::Function => match &spec.action {
-            Some(Action::Func { id }) => format!("without function {id}"),
-            _ => format!("without a function {}", spec.name),
+            Some(Action::Func { id }) => told!("without function {id}", "没有函数 {id}"),
+            _ => {
+                let name = &spec.name;
+                told!("without a function {name}", "没有名为 {name} 的函数")
+            }
         },
-        Unfit::Liveness(_) | Unfit::Intent(_) => code(reason).to_owned(),
+        Unfit::Liveness(liveness) => {
+            let en = words::liveness(liveness).to_owned();
+            let zh = match liveness {
+                Liveness::Starting => "启动中",
+                Liveness::Working => "正常",
+                Liveness::Down => "宕机",
+            };
+            Told { en, zh: zh.to_owned() }
+        }
+        Unfit::Intent(intent) => {
+            let en = words::intent(intent).to_owned();
+            let zh = match intent {
+                Intent::None => "无",
+                Intent::Draining => "排空中",
+                Intent::Leaving => "离开中",
+                Intent::Removing => "移除中",
+            };
+            Told { en, zh: zh.to_owned() }
+        }
     }
 }
 
 /// Why a task has no owner: `no node can own the task (draining: n1; weight 0: n2, n3)`.
-pub(crate) fn nobody(state: &State, spec: &TaskSpec) -> String {
+pub(crate) fn nobody(state: &State, spec: &TaskSpec) -> Told {
     let mut reasons: BTreeMap<Unfit, Vec<&str>> = BTreeMap::new();
     for node in state.nodes() {
         if let Some(reason) = unfit(node, spec, state.declared_tasks()) {
             reasons.entry(reason).or_default().push(&node.info.name);
         }
     }
-    let reasons = reasons.iter();
-    let reasons: Vec<String> = reasons
-        .map(|(reason, names)| format!("{}: {}", told(*reason, spec), names.join(", ")))
-        .collect();
-    format!("no node can own the task ({})", reasons.join("; "))
+    let reasons = reasons.iter().map(|(reason, names)| {
+        let (reason, en, zh) = (lacks(*reason, spec), names.join(", "), names.join("、"));
+        let names = Told { en, zh };
+        told!("{reason}: {names}", "{reason}：{names}", reason, names)
+    });
+    let reasons: Vec<Told> = reasons.collect();
+    let reasons = Told::list(&reasons, "; ", "；");
+    told!("no node can own the task ({reasons})", "没有节点可以承接该任务（{reasons}）", reasons)
 }
 
 /// What is worth knowing of a definition as the nodes are: that none can own it now.
@@ -73,7 +101,7 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     if state.nodes().any(|node| unfit(node, spec, state.declared_tasks()).is_none()) {
         return None;
     }
-    let detail = format!("{}; its ticks wait until one can", nobody(state, spec));
+    let detail = format!("{}; its ticks wait until one can", nobody(state, spec).en);
     let code =
         if spec.action.is_none() { WarningCode::NoHandler } else { WarningCode::NoEligibleNode };
     Some(Warning { code, detail })

@@ -378,7 +378,7 @@ fn attention(
     }
     let active = task_state(task) == "active" && task.spec().is_some_and(|spec| spec.enabled);
     if active && view.members.owner(task).is_none() {
-        let detail = task.spec().map(|spec| super::eligibility::nobody(&view.state, spec));
+        let detail = task.spec().map(|spec| super::eligibility::nobody(&view.state, spec).en);
         add(AttentionKind::NoOwner, None, None, detail.unwrap_or_default());
     }
     if let Some(wait) = views::executor_wait(view, task)

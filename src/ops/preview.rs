@@ -8,6 +8,7 @@ use super::OpError;
 use super::context::{ApiSettings, StateView};
 use super::describe::describe;
 use super::describe_zh::describe_zh;
+use super::note_zh::note_zh;
 use super::{plans, views};
 use crate::domain::machine::Task;
 use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
@@ -180,6 +181,7 @@ pub(crate) fn tick(plan: &Plan, tick: &NotedTick) -> NextTick {
         at: Rfc3339(tick.at),
         local: tick.local.clone(),
         note: tick.note.as_ref().map(ToString::to_string),
+        note_zh: tick.note.as_ref().map(note_zh),
         due: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::told::{Told, told};
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::record::{Execution, Status};
 use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
@@ -66,15 +67,18 @@ fn name(key: &LineKey, task: &Task) -> String {
 }
 
 /// Why a queued execution is waiting, as part of a sentence.
-pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<String> {
+pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<Told> {
     let place = QueuePositions::new(state).of(task, execution)?;
     let QueueView { line, position, running, limit, .. } = &place;
-    let mut out = format!("at position {position} in the line of {line}, of which {running}");
-    out.push_str(&format!(" {} (limit {limit})", if *running == 1 { "runs" } else { "run" }));
-    if let Some((id, other)) = in_the_way(state, task) {
-        out.push_str(&format!(": execution {id} of {other} has to end first"));
-    }
-    Some(out)
+    let run = if *running == 1 { "runs" } else { "run" };
+    let out = told!(
+        "at position {position} in the line of {line}, of which {running} {run} (limit {limit})",
+        "在 {line} 的队列中排第 {position}，其中 {running} 个执行中（上限 {limit}）"
+    );
+    let first = in_the_way(state, task).map(|(id, other)| {
+        told!(": execution {id} of {other} has to end first", "：须等待 {other} 的执行 {id} 结束")
+    });
+    Some(out.with(first))
 }
 
 /// An execution that occupies a slot of a task's queue: one of the task itself, otherwise the

@@ -148,7 +148,7 @@ pub(crate) fn executor_wait(view: &StateView, task: &Task) -> Option<ExecutorWai
         next.iter().all(|line| line.binary_search(&one).is_ok())
     };
     let execution = without.find(|one| may_start(one))?;
-    let detail = executors::waits_for(state, task, execution)?;
+    let detail = executors::waits_for(state, task, execution)?.en;
     let (execution_id, since) = (execution.id.to_string(), Rfc3339(execution.attempt_due()));
     Some(ExecutorWait { execution_id, since, detail })
 }

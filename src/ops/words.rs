@@ -1,5 +1,6 @@
 //! The names of values in the contract.
 
+use super::told::Told;
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 
@@ -77,25 +78,45 @@ pub(crate) const fn reason(reason: Reason) -> &'static str {
     }
 }
 
+/// The status of an execution as part of a sentence.
+pub(crate) fn status_told(status: Status) -> Told {
+    let zh = match status {
+        Status::Pending => "等待中",
+        Status::Running => "执行中",
+        Status::Success => "成功",
+        Status::Failed => "失败",
+        Status::Timeout => "超时",
+        Status::Cancelled => "已取消",
+        Status::Lost => "丢失",
+    };
+    Told { en: status.word().to_owned(), zh: zh.to_owned() }
+}
+
 /// A reason as part of a sentence.
-pub(crate) const fn because(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Overlap => "an execution of the task had not ended",
-        Reason::QueueFull => "too many executions were waiting",
-        Reason::MaxLive => "the task had too many live executions",
-        Reason::Paused => "the task was paused",
-        Reason::Disabled => "the task was disabled",
-        Reason::Cancelled => "the task was cancelled",
-        Reason::Deleted => "the task was marked deleted",
-        Reason::Excluded => "a calendar of the task left it out",
-        Reason::Stopped => "the scheduler was stopped",
-        Reason::Window => "it was older than the catch-up window",
-        Reason::Max => "it was beyond the catch-up maximum",
-        Reason::NoMajority => "the cluster had no majority",
-        Reason::NoNode => "no node settled it in time, and catch_up is none",
-        Reason::Edited => "the schedule was changed before it was settled",
-        Reason::Later => "a later tick fired for it",
-    }
+pub(crate) fn because(reason: Reason) -> Told {
+    let (en, zh) = match reason {
+        Reason::Overlap => ("an execution of the task had not ended", "该任务有执行尚未结束"),
+        Reason::QueueFull => ("too many executions were waiting", "排队等待的执行过多"),
+        Reason::MaxLive => ("the task had too many live executions", "该任务未结束的执行过多"),
+        Reason::Paused => ("the task was paused", "任务已暂停"),
+        Reason::Disabled => ("the task was disabled", "任务已禁用"),
+        Reason::Cancelled => ("the task was cancelled", "任务已取消"),
+        Reason::Deleted => ("the task was marked deleted", "任务已标记删除"),
+        Reason::Excluded => ("a calendar of the task left it out", "任务的日历排除了该时间"),
+        Reason::Stopped => ("the scheduler was stopped", "调度器已停止"),
+        Reason::Window => ("it was older than the catch-up window", "超出补触发窗口"),
+        Reason::Max => ("it was beyond the catch-up maximum", "超出补触发上限"),
+        Reason::NoMajority => ("the cluster had no majority", "集群没有多数派"),
+        Reason::NoNode => (
+            "no node settled it in time, and catch_up is none",
+            "没有节点及时处理，且 catch_up 为 none",
+        ),
+        Reason::Edited => {
+            ("the schedule was changed before it was settled", "在其被处理之前调度已修改")
+        }
+        Reason::Later => ("a later tick fired for it", "由之后的一次触发代替"),
+    };
+    Told { en: en.to_owned(), zh: zh.to_owned() }
 }
 
 /// The liveness of a node.

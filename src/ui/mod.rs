@@ -37,6 +37,7 @@ mod tasks;
 mod text;
 mod trend;
 mod visit;
+mod warnings;
 mod week;
 mod why;
 mod wire;

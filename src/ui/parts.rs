@@ -7,7 +7,7 @@ use super::clock::{ZoneClock, rough};
 use super::text::{self, Text};
 use super::visit::Visit;
 use crate::domain::time::Millis;
-use crate::dto::{ExecutionView, LastExecution, ListPlace, QueueView};
+use crate::dto::{ExecutionView, LastExecution, ListPlace, NextTick, QueueView};
 
 /// The address of a task's page.
 pub(super) fn task_path(name: &str) -> String {
@@ -145,6 +145,12 @@ pub(super) fn lateness(ms: Option<i64>) -> Option<String> {
     let ms = ms?;
     let sign = if ms < 0 { "−" } else { "+" };
     Some(format!("{sign}{}", rough(Millis(ms.unsigned_abs()))))
+}
+
+/// What a clock change does to a tick.
+pub(super) fn note<'a>(visit: &Visit, tick: &'a NextTick) -> Option<&'a str> {
+    let en = tick.note.as_deref()?;
+    Some(visit.lang.of_two(en, tick.note_zh.as_deref().unwrap_or(en)))
 }
 
 /// The place of an execution in a line.

@@ -10,7 +10,7 @@ use super::clock::ZoneClock;
 use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
-use super::{edit, graph, marks, parts, trend, why};
+use super::{edit, graph, marks, parts, trend, warnings, why};
 use crate::domain::ids::{ExecutionId, Revision};
 use crate::domain::machine::Task;
 use crate::domain::time::{Millis, Timestamp};
@@ -214,7 +214,7 @@ fn body(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
                 }
             }
         }
-        @for warning in &task.warnings { p.notice #{ "w-" (&*warning.code) } lang="en" { (warning.detail) } }
+        @for warning in &task.warnings { p.notice #{ "w-" (&*warning.code) } { (warnings::told(visit, warning)) } }
         (strip(visit, clock, page))
         @if let Some(found) = &page.why { (why::card(visit, clock, found)) }
         div.columns {
@@ -337,7 +337,7 @@ fn next(visit: &Visit, clock: &ZoneClock, page: &TaskPage) -> Markup {
                     li {
                         span title=(tick.local) { (clock.time(tick.at.0)) }
                         @if let Some(calendar) = &tick.excluded { " " (parts::badge(visit, "excluded")) " " (calendar) }
-                        @if let Some(note) = &tick.note { " " span.note lang="en" { (note) } }
+                        @if let Some(note) = parts::note(visit, tick) { " " span.note { (note) } }
                         span.right { (clock.distance(tick.at.0)) }
                     }
                 }
@@ -422,13 +422,15 @@ fn definition(visit: &Visit, body: Option<&TaskBody>) -> Markup {
 fn ownership(visit: &Visit, assignment: &AssignmentView) -> Markup {
     html! {
         h2 { (visit.say(text::OWNERSHIP)) }
-        p lang="en" { (assignment.why) }
+        p { (visit.lang.of_two(&assignment.why, &assignment.why_zh)) }
         ol.plain {
             @for node in &assignment.nodes {
                 li {
                     (parts::dot(if node.eligible { "success" } else { "off" })) " "
                     (node.node) " "
-                    @if let Some(detail) = &node.detail { span.muted lang="en" { (detail) } }
+                    @if let (Some(detail), Some(zh)) = (&node.detail, &node.detail_zh) {
+                        span.muted { (visit.lang.of_two(detail, zh)) }
+                    }
                     @if let Some(rank) = node.rank { span.right.muted { "#" (rank) } }
                 }
             }

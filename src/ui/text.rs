@@ -57,6 +57,14 @@ impl Language {
         }
     }
 
+    /// That of two texts which is in this language.
+    pub const fn of_two<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        match self {
+            Self::En => en,
+            Self::Zh => zh,
+        }
+    }
+
     /// A text with its values.
     pub fn fill(self, text: Text, values: &[&str]) -> String {
         let mut parts = self.say(text).split("{}");

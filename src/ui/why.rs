@@ -16,7 +16,7 @@ pub(super) fn card(visit: &Visit, clock: &ZoneClock, why: &WhyView) -> Markup {
             h2 { (visit.say(text::WHY)) ": " (clock.time(why.at.0)) }
             p { @if let Some(verdict) = verdict { (parts::badge(visit, verdict)) " " }
                 @if let Some(reason) = &why.reason { (visit.lang.word(reason)) } }
-            p lang="en" { (why.summary) }
+            p { (visit.lang.of_two(&why.summary, &why.summary_zh)) }
             dl.facts {
                 (parts::fact(visit, text::EXECUTION, why.execution_id.as_deref().map(|id| {
                     if why.execution_kept == Some(true) { parts::execution(id) } else { html! { (id) } }

@@ -118,7 +118,7 @@ fn skip(task: &Task, tick: Timestamp, reason: Reason) -> CronRunView {
         started_at: Some(Rfc3339(tick)),
         completed_at: Some(Rfc3339(tick)),
         duration: Some(Millis(0).to_string()),
-        error: Some(words::because(reason).to_owned()),
+        error: Some(words::because(reason).en),
         retry_count: 0,
     }
 }

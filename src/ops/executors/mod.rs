@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::context::{Freshness, StateView};
 use super::lists::PageRequest;
+use super::told::{Told, told};
 use super::{Caller, OpAnswer, OpError};
 use crate::domain::executor::{ExecutorRecord, ExecutorStatus};
 use crate::domain::ids::Revision;
@@ -144,31 +145,44 @@ pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
 
 /// Where an execution is that an executor carries out, or what it waits for, as a part of a
 /// sentence.
-pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<String> {
+pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<Told> {
     match execution.status {
         Status::Running => {
             let executor = execution.attempt.as_ref()?.executor.as_ref()?;
-            let accepted = executor.accepted_at.map_or_else(
-                || ", which has not accepted it yet".to_owned(),
-                |at| format!(", which accepted it at {at}"),
-            );
-            Some(format!("on executor {}{accepted}", executor.id))
+            let id = &executor.id;
+            Some(match executor.accepted_at {
+                Some(at) => told!(
+                    "on executor {id}, which accepted it at {at}",
+                    "在执行器 {id} 上，该执行器于 {at} 接受"
+                ),
+                None => told!(
+                    "on executor {id}, which has not accepted it yet",
+                    "在执行器 {id} 上，该执行器尚未接受"
+                ),
+            })
         }
         Status::Pending if state.needs_executor(task, execution.revision) => {
             let all = state.executors_of(task, execution.revision);
             let told = |one: &&Arc<ExecutorRecord>| {
-                let load = state.in_flight(&one.info.id);
-                let status = match one.status {
-                    ExecutorStatus::Online if one.takes(load) => "online".to_owned(),
-                    ExecutorStatus::Online => format!("at its capacity with {load}"),
-                    other => other.word().to_owned(),
-                };
-                format!("{} is {status}", one.info.id)
+                let (id, load) = (&one.info.id, state.in_flight(&one.info.id));
+                let word = one.status.word();
+                match one.status {
+                    ExecutorStatus::Online if !one.takes(load) => {
+                        told!("{id} is at its capacity with {load}", "{id} 已达容量上限（{load}）")
+                    }
+                    ExecutorStatus::Online => told!("{id} is {word}", "{id} 在线"),
+                    ExecutorStatus::Maintenance => told!("{id} is {word}", "{id} 维护中"),
+                    _ => told!("{id} is {word}", "{id} 离线"),
+                }
             };
-            let all: Vec<String> = all.iter().take(EXECUTORS_TOLD).map(told).collect();
+            let all: Vec<Told> = all.iter().take(EXECUTORS_TOLD).map(told).collect();
+            let each = Told::list(&all, ", ", "，");
             Some(match all.is_empty() {
-                true => "until one of its executors registers; none is registered".to_owned(),
-                false => format!("for an executor: {}", all.join(", ")),
+                true => told!(
+                    "until one of its executors registers; none is registered",
+                    "等待其执行器注册；目前没有已注册的"
+                ),
+                false => told!("for an executor: {each}", "等待执行器：{each}", each),
             })
         }
         _ => None,

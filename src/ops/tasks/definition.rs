@@ -123,7 +123,7 @@ pub(crate) async fn put(
 /// Why no tick of a task is left, by its definition.
 fn completed(view: &StateView, name: &str) -> Option<String> {
     let task = view.state.named(name).filter(|task| task.used_up())?;
-    why::over(task)
+    why::over(task).map(|why| why.en)
 }
 
 /// Adds that a change leaves no tick to a task that had some.

@@ -12,6 +12,7 @@ use crate::ui::parts;
 use crate::ui::text as common;
 use crate::ui::text::{Language, edit as text};
 use crate::ui::visit::Visit;
+use crate::ui::warnings;
 
 /// All that the preview shows.
 pub(super) struct Previewed {
@@ -156,7 +157,7 @@ fn schedule(visit: &Visit, clock: &ZoneClock, zone: &str, ticks: &DraftTicks) ->
     let noted = preview.ticks.iter().any(|tick| tick.note.is_some() || tick.excluded.is_some());
     html! {
         p.words role="status" { (words) }
-        @for warning in &preview.warnings { p.notice lang="en" { (warning.detail) } }
+        @for warning in &preview.warnings { p.notice { (warnings::told(visit, warning)) } }
         h3 { (visit.say(text::NEXT_TICKS)) }
         @if preview.ticks.is_empty() { (parts::empty(visit.say(text::NO_TICKS_OF_ITS_OWN))) }
         @else {
@@ -176,7 +177,7 @@ fn schedule(visit: &Visit, clock: &ZoneClock, zone: &str, ticks: &DraftTicks) ->
                                     @if let Some(calendar) = &tick.excluded {
                                         (parts::badge(visit, "excluded")) " " (calendar) " "
                                     }
-                                    @if let Some(note) = &tick.note { span lang="en" { (note) } }
+                                    @if let Some(note) = parts::note(visit, tick) { span { (note) } }
                                 } }
                             }
                         }
@@ -204,7 +205,7 @@ fn at_changes(visit: &Visit, clock: &ZoneClock, ticks: &DraftTicks) -> Markup {
             ul.plain #clock-changes {
                 @for tick in &ticks.at_changes {
                     li { strong { (clock.dated(tick.at.0)) }
-                        @if let Some(note) = &tick.note { " " span.note lang="en" { (note) } } }
+                        @if let Some(note) = parts::note(visit, tick) { " " span.note { (note) } } }
                 }
             }
         }
