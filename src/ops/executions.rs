@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::StateView;
-use super::lists::{PageRequest, is_glob};
+use super::lists::{PageRequest, SearchedPage, is_glob, search};
 use super::queue::QueuePositions;
 use super::tasks::list::NamedTasks;
 use super::tasks::trigger;
@@ -76,6 +76,23 @@ pub(crate) fn list(
         }
         _ => page.list(state.executions_before(before).filter(fits), key, show),
     }
+}
+
+/// A page of executions for people, newest first, which takes a bounded time however many there are: the
+/// search may end before the page is full.
+pub(crate) fn searched(
+    view: &StateView,
+    filter: &ExecutionFilter,
+    limit: usize,
+    before: ExecutionId,
+) -> SearchedPage<ExecutionView> {
+    let state = &view.state;
+    let fits = |(task, one): (&Arc<Task>, &Execution)| filter.tasks.fits(task) && filter.fits(one);
+    let key = |(_, one): (&Arc<Task>, &Execution)| one.id.to_string();
+    let page = search(state.executions_before(before), limit, fits, key);
+    let mut queues = QueuePositions::new(state);
+    let items = page.items.into_iter().map(|(task, one)| views::queued(&mut queues, task, one));
+    SearchedPage { items: items.collect(), next: page.next, unfinished: page.unfinished }
 }
 
 /// Statistics of all tasks, or of one.

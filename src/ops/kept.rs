@@ -1,9 +1,9 @@
-//! What would need a look at all tasks for each request: how many each node owns, and their orders by
-//! next tick and by last execution.
+//! What would need a look at all tasks for each request: how many each node owns, their orders by next
+//! tick and by last execution, and the first tick of each that has no verdict.
 //!
 //! It is computed once and then follows the state: two frozen states share the pages of tasks that did
 //! not change between them, so that what changed is found without a look at the rest. What nobody has
-//! asked for during a minute is forgotten, with the state that it keeps.
+//! asked for during some minutes is forgotten, with the state that it keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -16,12 +16,13 @@ use tokio::time::sleep;
 use super::context::{Context, StateView};
 use super::{OpError, plans};
 use crate::domain::ids::NodeId;
-use crate::domain::machine::Task;
+use crate::domain::machine::{State, Task};
 use crate::domain::schedule::calendar::CalendarRecord;
+use crate::domain::time::Timestamp;
 use crate::life;
 
 /// What is asked for less often is computed anew.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(600);
 
 /// See the module.
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub struct KeptTasks {
     counts: KeptPlace<OwnedCounts>,
     next: KeptPlace<TasksInOrder>,
     last: KeptPlace<TasksInOrder>,
+    first: KeptPlace<FirstTicks>,
 }
 
 /// An order of all tasks.
@@ -53,10 +55,23 @@ impl KeptTasks {
             KeptOrder::Last => &self.last,
         };
         let follow = |known: Option<TasksInOrder>| match known {
-            Some(known) if known.has_rules_of(view) => known.follow(view),
+            Some(known) if known.rules.hold_in(view) => known.follow(view),
             _ => TasksInOrder::of(view, order),
         };
         place.with(follow, look)
+    }
+
+    /// The first ticks of all tasks, as of a state. One at a time looks at them.
+    pub(crate) fn first_ticks<T>(
+        &self,
+        view: &StateView,
+        look: impl FnOnce(&FirstTicks) -> T,
+    ) -> T {
+        let follow = |known: Option<FirstTicks>| match known {
+            Some(known) if known.rules.hold_in(view) => known.follow(view),
+            _ => FirstTicks::of(view),
+        };
+        self.first.with(follow, look)
     }
 }
 
@@ -170,11 +185,88 @@ impl OwnedCounts {
     }
 }
 
+/// What the ticks of a task depend on beside itself.
+struct TickRules {
+    scheduler: bool,
+    timezone: String,
+    calendars: Vec<Arc<CalendarRecord>>,
+    /// As of then. The clock may have been set back since.
+    now: Timestamp,
+}
+
+impl TickRules {
+    fn of(view: &StateView) -> Self {
+        let cluster = view.state.cluster();
+        let (scheduler, timezone) = (cluster.scheduler, cluster.timezone.clone());
+        let calendars = view.state.calendars().cloned().collect();
+        Self { scheduler, timezone, calendars, now: view.now }
+    }
+
+    /// Whether the ticks of a task that has not changed are the same in a later state.
+    fn hold_in(&self, view: &StateView) -> bool {
+        let cluster = view.state.cluster();
+        self.scheduler == cluster.scheduler
+            && self.timezone == cluster.timezone
+            && self.calendars.iter().eq(view.state.calendars())
+            && self.now <= view.now
+    }
+}
+
+/// The first tick of each task that has no verdict, and when it is due, if it would fire.
+pub(crate) struct FirstTicks {
+    state: State,
+    rules: TickRules,
+    /// By slot: due, and the tick.
+    first: Vec<Option<(Timestamp, Timestamp)>>,
+}
+
+impl FirstTicks {
+    fn of(view: &StateView) -> Self {
+        let (state, rules) = (view.state.clone(), TickRules::of(view));
+        let mut ticks = Self { state, rules, first: Vec::new() };
+        view.state.tasks().for_each(|task| ticks.put(view, task));
+        ticks
+    }
+
+    fn follow(mut self, view: &StateView) -> Self {
+        let former = std::mem::replace(&mut self.state, view.state.clone());
+        for (slot, _, task) in view.state.changed_tasks(&former) {
+            match task {
+                Some(task) => self.put(view, task),
+                None => self.first.get_mut(slot).into_iter().for_each(|first| *first = None),
+            }
+        }
+        self.rules.now = view.now;
+        self
+    }
+
+    fn put(&mut self, view: &StateView, task: &Task) {
+        let slot = task.key.slot();
+        if self.first.len() <= slot {
+            self.first.resize(slot + 1, None);
+        }
+        let ticks = plans::firing(view, task);
+        let first = ticks.and_then(|ticks| {
+            let first = ticks.from(Timestamp(i64::MIN)).next()?;
+            Some((ticks.plan.due(first), first))
+        });
+        if let Some(place) = self.first.get_mut(slot) {
+            *place = first;
+        }
+    }
+
+    /// The first tick of a task and when it is due, as it was when the task was changed: those before the
+    /// floor of the cluster may have got a verdict since.
+    pub(crate) fn of_task(&self, task: &Task) -> Option<(Timestamp, Timestamp)> {
+        self.first.get(task.key.slot()).copied().flatten()
+    }
+}
+
 /// All tasks in an order.
 pub(crate) struct TasksInOrder {
     order: KeptOrder,
     view: StateView,
-    calendars: Vec<Arc<CalendarRecord>>,
+    rules: TickRules,
     /// By slot.
     keys: Vec<Option<i64>>,
     sorted: BTreeSet<(i64, Arc<str>)>,
@@ -182,26 +274,17 @@ pub(crate) struct TasksInOrder {
 
 impl TasksInOrder {
     fn of(view: &StateView, order: KeptOrder) -> Self {
-        let calendars = view.state.calendars().cloned().collect();
         let (keys, sorted) = (Vec::new(), BTreeSet::new());
-        let mut new = Self { order, view: view.clone(), calendars, keys, sorted };
+        let mut new = Self { order, view: view.clone(), rules: TickRules::of(view), keys, sorted };
         for task in view.state.tasks() {
             new.put(task);
         }
         new
     }
 
-    /// Whether the ticks of a task that has not changed are the same in another state.
-    fn has_rules_of(&self, view: &StateView) -> bool {
-        let (own, other) = (self.view.state.cluster(), view.state.cluster());
-        own.scheduler == other.scheduler
-            && own.timezone == other.timezone
-            && self.calendars.iter().eq(view.state.calendars())
-            && self.view.now <= view.now
-    }
-
     fn follow(mut self, view: &StateView) -> Self {
         let former = std::mem::replace(&mut self.view, view.clone());
+        self.rules.now = view.now;
         for (slot, former, task) in view.state.changed_tasks(&former.state) {
             if let Some(former) = former {
                 self.take(slot, &former.live.name);
@@ -258,5 +341,166 @@ impl TasksInOrder {
         let begin = place.map_or(Bound::Unbounded, Bound::Excluded);
         let names = self.sorted.range((begin, Bound::Unbounded));
         names.filter_map(|(key, name)| Some((*key, self.view.state.named(name)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::assign::Members;
+    use crate::domain::machine::command::{
+        MarkDeleted, Named, NodeIntent, NodeUp, PauseTask, Put, PutMode, SetScheduler, TriggerTask,
+    };
+    use crate::domain::machine::envelope::{EntryHead, entry, pack};
+    use crate::domain::machine::record::Intent;
+    use crate::domain::machine::{Applied, Command, node_info};
+    use crate::domain::schedule::{Rule, Schedule};
+    use crate::domain::task::TaskSpec;
+    use crate::domain::time::Millis;
+
+    /// Something that happens: a command, and the seconds before it.
+    #[derive(Clone, Debug)]
+    struct KeptStep(Command, u64);
+
+    fn step() -> impl Strategy<Value = KeptStep> {
+        let command = (0_u8..10, 0_u64..6, 1_u64..100).prop_map(|(kind, number, secs)| {
+            let name = format!("t{number}");
+            let named = Named { name: name.clone(), if_match: None };
+            let every = |secs| Rule::Interval { every: Millis::from_secs(secs), anchor: None };
+            match kind {
+                0..4 => {
+                    let rule = if secs > 90 { Rule::Manual } else { every(secs) };
+                    let spec = TaskSpec::new(name, Schedule::of(rule), None);
+                    Command::Put(Box::new(Put { mode: PutMode::Force, spec }))
+                }
+                4 => Command::Cleanup(named),
+                5 => Command::MarkDeleted(MarkDeleted {
+                    name,
+                    stop: true,
+                    tombstone: false,
+                    if_match: None,
+                }),
+                6 => Command::Pause(PauseTask {
+                    name,
+                    reason: String::new(),
+                    until: (secs > 50).then_some(Timestamp(secs.cast_signed() * 1_000)),
+                    if_match: None,
+                }),
+                7 => Command::TriggerTask(TriggerTask { name, parameters: None }),
+                8 => Command::Scheduler(SetScheduler { on: secs > 30 }),
+                _ => {
+                    let intent = if secs > 50 { Intent::Draining } else { Intent::None };
+                    Command::NodeIntent(NodeIntent {
+                        node: NodeId::new(if number > 2 { 1 } else { 2 }, 1),
+                        intent,
+                    })
+                }
+            }
+        });
+        (command, 0_u64..30).prop_map(|(command, secs)| KeptStep(command, secs))
+    }
+
+    fn apply(state: &mut State, now: Timestamp, command: &Command) {
+        let mut packed = Vec::new();
+        pack(&mut packed, command, "", None);
+        let index = state.cluster().applied + 1;
+        let entry = entry(EntryHead { stamp: now, origin: 1, seq: index }, &packed);
+        state.apply(index, &entry, &mut Applied::default()).unwrap();
+    }
+
+    fn order(tasks: &TasksInOrder) -> Vec<(i64, String)> {
+        tasks.after(None).map(|(key, task)| (key, task.live.name.to_string())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_follows_the_state_is_what_would_be_computed_anew(
+            steps in prop::collection::vec(step(), 1..40),
+        ) {
+            let (mut state, mut now) = (State::default(), Timestamp(1_000));
+            for number in [1, 2] {
+                let (node, info) = (NodeId::new(number, 1), node_info(number.into()));
+                let boot = u128::from(number);
+                apply(&mut state, now, &Command::NodeUp(Box::new(NodeUp { node, boot, info })));
+            }
+            // Tasks on more than one page and in more than one chapter of the table.
+            for number in 0..300 {
+                let rule = Rule::Interval { every: Millis::from_secs(1 + number % 70), anchor: None };
+                let spec = TaskSpec::new(format!("z{number}"), Schedule::of(rule), None);
+                let put = Put { mode: PutMode::Add, spec };
+                apply(&mut state, now, &Command::Put(Box::new(put)));
+            }
+            let view = |state: &State, now| {
+                let state = state.frozen();
+                StateView { members: Members::of(&state), now, own: NodeId::new(1, 1), state }
+            };
+            let first = view(&state, now);
+            let mut counts = OwnedCounts::of(first.clone());
+            let mut orders = [KeptOrder::Next, KeptOrder::Last]
+                .map(|order| Some(TasksInOrder::of(&first, order)));
+            let mut ticks = FirstTicks::of(&first);
+            for KeptStep(command, secs) in steps {
+                now = now.plus(Millis::from_secs(secs));
+                apply(&mut state, now, &command);
+                let view = view(&state, now);
+                counts = match view.members.give_as(&counts.view.members) {
+                    true => counts.follow(view.clone()),
+                    false => OwnedCounts::of(view.clone()),
+                };
+                let anew = OwnedCounts::of(view.clone());
+                prop_assert_eq!((&counts.owned, counts.tasks), (&anew.owned, anew.tasks));
+                let anew = FirstTicks::of(&view);
+                ticks = if ticks.rules.hold_in(&view) { ticks.follow(&view) } else { FirstTicks::of(&view) };
+                for task in view.state.tasks() {
+                    prop_assert_eq!(ticks.of_task(task), anew.of_task(task));
+                }
+                for known in &mut orders {
+                    let former = known.take().unwrap();
+                    let (order_of, same) = (former.order, former.rules.hold_in(&view));
+                    let anew = TasksInOrder::of(&view, order_of);
+                    let follows = if same { former.follow(&view) } else { TasksInOrder::of(&view, order_of) };
+                    prop_assert_eq!(order(&follows), order(&anew));
+                    *known = Some(follows);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_goes_on_behind_a_place() {
+        let (mut state, now) = (State::default(), Timestamp(1_000));
+        for number in 0..5 {
+            let spec = TaskSpec::new(format!("t{number}"), Schedule::of(Rule::Manual), None);
+            let put = Command::Put(Box::new(Put { mode: PutMode::Add, spec }));
+            apply(&mut state, now, &put);
+        }
+        let view = StateView { members: Members::of(&state), now, own: NodeId::new(1, 1), state };
+        let tasks = TasksInOrder::of(&view, KeptOrder::Last);
+        let rest: Vec<_> = tasks.after(Some((i64::MAX, Arc::from("t2")))).collect();
+        let names: Vec<&str> = rest.iter().map(|(_, task)| &*task.live.name).collect();
+        assert_eq!(names, ["t3", "t4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_forgotten() {
+        let place = KeptPlace::<u32>::default();
+        let known = |place: &KeptPlace<u32>| {
+            let mut known = None;
+            place.with(
+                |former| {
+                    known = former;
+                    former.unwrap_or(0) + 1
+                },
+                |_| (),
+            );
+            known
+        };
+        assert_eq!(known(&place), None);
+        sleep(IDLE / 2).await;
+        assert_eq!(known(&place), Some(1));
+        sleep(IDLE * 3).await;
+        assert_eq!(known(&place), None);
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::dto::{ListPlace, ListView};
 
 /// The time after which a search for people tells what it has found.
-const SEARCH: Duration = Duration::from_millis(30);
+const SEARCH: Duration = Duration::from_millis(20);
 /// Items that are looked at between two looks at the clock.
 const STEP: usize = 256;
 

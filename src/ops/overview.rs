@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::bars::{self, ExecutionBar};
 use super::context::{Context, StateView};
+use super::kept::FirstTicks;
 use super::queue::QueuePositions;
 use super::words::task_state;
 use super::{OpError, plans, views, words};
@@ -189,9 +190,11 @@ pub(crate) async fn of(context: &Arc<Context>, view: &StateView) -> Result<Arc<O
 
 async fn pass(context: &Arc<Context>, view: StateView) -> Result<Arc<Overview>, OpError> {
     let _begun = RunningPass(context);
+    let shared = Arc::clone(context);
     let timed = move || {
         let begun = Instant::now();
-        (Arc::new(compute(&view)), begun.elapsed())
+        let made = shared.kept.first_ticks(&view, |first| compute(&view, first));
+        (Arc::new(made), begun.elapsed())
     };
     let (made, took) = context.scans.run(timed).await?;
     let mut kept = context.overview.0.lock();
@@ -213,7 +216,7 @@ impl Drop for RunningPass<'_> {
 }
 
 /// Computes an overview.
-fn compute(view: &StateView) -> Overview {
+fn compute(view: &StateView, first: &FirstTicks) -> Overview {
     let mut made = Overview {
         now: view.now,
         past: vec![MinuteCounts::default(); MINUTES],
@@ -226,7 +229,7 @@ fn compute(view: &StateView) -> Overview {
         if task.live.deleted.is_some() {
             continue;
         }
-        let first = ahead(view, task, &mut made);
+        let first = ahead(view, task, first.of_task(task), &mut made);
         let found = attention(view, task, first, &mut queues);
         made.needing += u64::from(!found.is_empty());
         for item in found {
@@ -262,8 +265,22 @@ const fn minute_of(at: Timestamp) -> i64 {
 }
 
 /// Counts the ticks of a task that will fire within the next hour. The answer is when its first tick
-/// without a verdict is due, if it would fire, and that tick.
-fn ahead(view: &StateView, task: &Task, made: &mut Overview) -> Option<(Timestamp, Timestamp)> {
+/// without a verdict is due, if it would fire, and that tick. `known` is the same, unless it lies before
+/// the floor of the cluster.
+fn ahead(
+    view: &StateView,
+    task: &Task,
+    known: Option<(Timestamp, Timestamp)>,
+    made: &mut Overview,
+) -> Option<(Timestamp, Timestamp)> {
+    let (_, tick) = known?;
+    // Most tasks of many tick later: their plans are not needed.
+    let hour =
+        view.now.max(view.state.cluster().floor).plus(Millis(MINUTE.0 * (MINUTES as u64 + 1)));
+    if tick > hour {
+        offer(&mut made.next, UpcomingTick { at: tick, task: Arc::clone(&task.live.name) });
+        return known;
+    }
     let ticks = plans::firing(view, task)?;
     let first = ticks.from(Timestamp(i64::MIN)).next()?;
     let due = ticks.plan.due(first);
@@ -438,6 +455,7 @@ mod tests {
     use crate::domain::machine::{Applied, Command, State};
     use crate::domain::schedule::{Rule, Schedule};
     use crate::domain::task::TaskSpec;
+    use crate::ops::kept::KeptTasks;
 
     const BEGIN: Timestamp = Timestamp(1_700_000_040_000);
 
@@ -452,7 +470,8 @@ mod tests {
         state.apply(1, &entry(head, &bytes), &mut out).unwrap();
         assert!(out.responses.iter().all(Result::is_ok), "{:?}", out.responses);
         let now = BEGIN.plus(Millis::from_secs(after));
-        compute(&StateView { members: Members::of(&state), now, own: NodeId(1), state })
+        let view = StateView { members: Members::of(&state), now, own: NodeId(1), state };
+        KeptTasks::default().first_ticks(&view, |first| compute(&view, first))
     }
 
     fn every(secs: u64) -> Schedule {
@@ -464,8 +483,8 @@ mod tests {
         late.and_then(|item| item.at)
     }
 
-    #[test]
-    fn a_tick_is_late_some_time_after_it_is_due() {
+    #[tokio::test]
+    async fn a_tick_is_late_some_time_after_it_is_due() {
         let first = BEGIN.plus(Millis::from_secs(60));
         assert_eq!(late(&overview(every(60), 69)), None);
         assert_eq!(late(&overview(every(60), 71)), Some(first));
@@ -482,8 +501,8 @@ mod tests {
         assert_eq!(late(&overview(jitter, due + 11)), Some(first));
     }
 
-    #[test]
-    fn the_ticks_of_the_next_hour_are_counted_by_minute() {
+    #[tokio::test]
+    async fn the_ticks_of_the_next_hour_are_counted_by_minute() {
         let seen = overview(every(20), 5);
         assert_eq!(seen.ahead, [&[2][..], &[3; 59]].concat(), "the minute began 5 s ago");
         assert_eq!(seen.next[0].at, BEGIN.plus(Millis::from_secs(20)));

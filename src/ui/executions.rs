@@ -12,10 +12,10 @@ use super::shell::{Page, Section};
 use super::tasks::page_of;
 use super::text::{self, Text};
 use super::visit::Visit;
-use crate::dto::{ExecutionView, ListView, short};
+use crate::dto::{ExecutionView, short};
 use crate::ops::OpError;
 use crate::ops::executions::{self, ExecutionFilter};
-use crate::ops::lists::is_glob;
+use crate::ops::lists::{SearchedPage, is_glob};
 use crate::ops::tasks::list::NamedTasks;
 use crate::ops::words::STATUSES;
 
@@ -34,7 +34,8 @@ pub(super) async fn list(visit: Visit) -> Response {
 
 async fn listed(visit: &Visit) -> Result<Page, OpError> {
     let status = visit.get("status").and_then(|word| STATUSES.into_iter().find(|own| *own == word));
-    let (clock, ListView { items, place }) = read(visit, status, false, SHOWN).await?;
+    let (clock, page) = read(visit, status, false, SHOWN).await?;
+    let items = &page.items;
     let title = visit.say(text::EXECUTIONS).to_owned();
     let body = html! {
         h1 { (title) @if let Some(task) = visit.get("task") { ": " (parts::task(task)) } }
@@ -52,8 +53,9 @@ async fn listed(visit: &Visit) -> Result<Page, OpError> {
             button { (visit.say(text::FILTER)) }
             @if visit.get("task").is_some() { a.button href="/executions" { (visit.say(text::CLEAR_FILTER)) } }
         }
-        @if items.is_empty() { (parts::empty(visit.say(text::NOTHING_MATCHES))) }
-        @else { div.card { (parts::executions(visit, &clock, &items, true)) } (parts::pages(visit, &place)) }
+        @if items.is_empty() && page.unfinished.is_none() { (parts::empty(visit.say(text::NOTHING_MATCHES))) }
+        @if !items.is_empty() { div.card { (parts::executions(visit, &clock, items, true)) } }
+        (parts::searched(visit, &page, text::EXECUTIONS_SEARCHED))
     };
     Ok(Page { section: Section::Executions, title, body })
 }
@@ -65,10 +67,10 @@ pub(super) async fn failed(visit: Visit) -> Response {
 }
 
 async fn grouped(visit: &Visit) -> Result<Page, OpError> {
-    let (clock, list) = read(visit, None, true, FAILED).await?;
+    let (clock, mut page) = read(visit, None, true, FAILED).await?;
     let title = visit.say(text::FAILED).to_owned();
     let mut causes: BTreeMap<(String, String), Vec<ExecutionView>> = BTreeMap::new();
-    for one in list.items {
+    for one in std::mem::take(&mut page.items) {
         causes.entry(cause(&one)).or_default().push(one);
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
@@ -76,9 +78,9 @@ async fn grouped(visit: &Visit) -> Result<Page, OpError> {
     let body = html! {
         h1 { (title) }
         p.muted { (visit.say(text::FAILED_HELP)) }
-        @if causes.is_empty() { (parts::empty(visit.say(text::NO_FAILED))) }
+        @if causes.is_empty() && page.unfinished.is_none() { (parts::empty(visit.say(text::NO_FAILED))) }
         @for (cause, group) in &causes { (card(visit, &clock, cause, group)) }
-        (parts::pages(visit, &list.place))
+        (parts::searched(visit, &page, text::EXECUTIONS_SEARCHED))
     };
     Ok(Page { section: Section::Failed, title, body })
 }
@@ -138,7 +140,7 @@ async fn read(
     status: Option<&'static str>,
     failed: bool,
     limit: usize,
-) -> Result<(ZoneClock, ListView<ExecutionView>), OpError> {
+) -> Result<(ZoneClock, SearchedPage<ExecutionView>), OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
     let searched = || {
@@ -150,6 +152,6 @@ async fn read(
     let filter = ExecutionFilter { tasks, status, node: None, executor: None, failed };
     let page = page_of(visit, limit)?;
     let before = executions::before(&page)?;
-    let scan = move || executions::list(&view, &filter, &page, before);
+    let scan = move || executions::searched(&view, &filter, limit, before);
     Ok((clock, visit.context.scans.run(scan).await?))
 }

@@ -7,7 +7,8 @@ use super::clock::{ZoneClock, rough};
 use super::text::{self, Text};
 use super::visit::Visit;
 use crate::domain::time::Millis;
-use crate::dto::{ExecutionView, LastExecution, ListPlace, NextTick, QueueView};
+use crate::dto::{ExecutionView, LastExecution, NextTick, QueueView, ListPlace};
+use crate::ops::lists::{SearchedPage, encode};
 
 /// The address of a task's page.
 pub(super) fn task_path(name: &str) -> String {
@@ -110,6 +111,17 @@ pub(super) fn pages(visit: &Visit, place: &ListPlace) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What is below a page of what was searched for: how far the search has come, and the links.
+pub(super) fn searched<T>(visit: &Visit, page: &SearchedPage<T>, seen: Text) -> Markup {
+    let place = ListPlace::Cursor { next_cursor: page.next.as_deref().map(encode) };
+    html! {
+        @if let Some(count) = page.unfinished {
+            p.notice #unfinished { (visit.lang.fill(seen, &[&count.to_string()])) }
+        }
+        (pages(visit, &place))
     }
 }
 

@@ -8,10 +8,10 @@ use super::shell::{Page, Section};
 use super::text::{self, Text};
 use super::visit::Visit;
 use super::{edit, marks, parts};
-use crate::dto::{ListPlace, TaskView, short};
+use crate::dto::{TaskView, short};
 use crate::ops::OpError;
 use crate::ops::context::StateView;
-use crate::ops::lists::{PageRequest, SearchedPage, decode, encode, is_glob};
+use crate::ops::lists::{PageRequest, SearchedPage, decode, is_glob};
 use crate::ops::tasks::list::{self, NamedTasks, TaskFilter, TaskOrder};
 use crate::ops::words::{self, TASK_STATES};
 
@@ -42,9 +42,8 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
     let asked = visit.clone();
-    let SearchedPage { items: rows, next, unfinished } =
-        visit.context.scans.run(move || rows(&asked, &view)).await??;
-    let place = ListPlace::Cursor { next_cursor: next.as_deref().map(encode) };
+    let page = visit.context.scans.run(move || rows(&asked, &view)).await??;
+    let rows = &page.items;
     let title = visit.say(text::TASKS).to_owned();
     let body = html! {
         header.title {
@@ -52,15 +51,12 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
             (edit::new_task(visit))
         }
         (filter(visit))
-        @if rows.is_empty() && unfinished.is_none() {
+        @if rows.is_empty() && page.unfinished.is_none() {
             (parts::empty(visit.say(text::NOTHING_MATCHES)))
             p { a href="/tasks" { (visit.say(text::CLEAR_FILTER)) } }
         } @else {
-            @if let Some(seen) = unfinished {
-                p.notice #unfinished { (visit.lang.fill(text::SEARCHED_SO_FAR, &[&seen.to_string()])) }
-            }
-            @if !rows.is_empty() { (table(visit, &clock, &rows)) }
-            (parts::pages(visit, &place))
+            @if !rows.is_empty() { (table(visit, &clock, rows)) }
+            (parts::searched(visit, &page, text::TASKS_SEARCHED))
         }
     };
     Ok(Page { section: Section::Tasks, title, body })

@@ -393,7 +393,8 @@ texts! {
     FIRST_SHOWN: "The first {} are shown.", "仅显示前 {} 行。";
     NOT_ALL_SEARCHED: "The output is too long: only its beginning was searched.", "输出过长，仅查找了开头部分。";
     OUTPUT_OF_ATTEMPT: "Output of attempt {}", "第 {} 次尝试的输出";
-    SEARCHED_SO_FAR: "The search is not complete: {} tasks were looked at. More searches the next ones.", "查找未完成：已检查 {} 个任务。点击“更多”继续。";
+    TASKS_SEARCHED: "{} tasks were searched so far. The next page goes on with the search.", "已查找 {} 个任务。下一页将继续查找。";
+    EXECUTIONS_SEARCHED: "{} executions were searched so far. The next page goes on with the search.", "已查找 {} 个执行。下一页将继续查找。";
 
     // Failed
     FAILED_HELP: "Executions that failed, took too long or were lost, and that nobody has dismissed.", "失败、超时或丢失，且未被忽略的执行。";

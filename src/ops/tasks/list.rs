@@ -202,3 +202,51 @@ fn last_key(_view: &StateView, task: &Task, as_of: Timestamp) -> i64 {
     let newest = newest.find(|execution| execution.created_at <= as_of);
     newest.map_or(i64::MAX, |last| -last.created_at.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::machine::command::{Put, PutMode};
+    use crate::domain::machine::envelope::{EntryHead, entry, pack};
+    use crate::domain::machine::{Applied, Command, State};
+    use crate::domain::schedule::{Rule, Schedule};
+    use crate::domain::task::TaskSpec;
+
+    fn state(names: &[String]) -> State {
+        let mut bytes = Vec::new();
+        for name in names {
+            let spec = TaskSpec::new(name.clone(), Schedule::of(Rule::Manual), None);
+            let put = Command::Put(Box::new(Put { mode: PutMode::Force, spec }));
+            pack(&mut bytes, &put, "", None);
+        }
+        let mut state = State::default();
+        let head = EntryHead { stamp: Timestamp(1), origin: 1, seq: 1 };
+        state.apply(1, &entry(head, &bytes), &mut Applied::default()).unwrap();
+        state
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_by_prefix_finds_what_a_scan_finds(
+            names in prop::collection::vec("[ab报-]{1,4}", 1..30),
+            pattern in "[ab报*?-]{0,4}",
+            after in "[ab报-]{0,3}",
+        ) {
+            let state = state(&names);
+            let named = NamedTasks { names: vec![pattern.clone()], labels: Vec::new() };
+            let found: Vec<&str> = state
+                .by_prefix(named.prefix(), &after)
+                .filter(|task| named.fits(task))
+                .map(|task| &*task.live.name)
+                .collect();
+            let scanned: Vec<&str> = state
+                .by_name("")
+                .map(|task| &*task.live.name)
+                .filter(|name| **name > *after && glob(&pattern, name))
+                .collect();
+            prop_assert_eq!(found, scanned);
+        }
+    }
+}
