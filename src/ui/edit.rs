@@ -91,16 +91,19 @@ impl TaskForm {
     }
 
     /// The form as it was sent.
-    fn sent(name: Option<String>, form: &Form) -> Self {
+    fn sent(name: Option<String>, form: &Form) -> Result<Self, OpError> {
         let base = form.get("base").and_then(|text| spec::parse_json(text).ok());
-        let base = base.filter(Value::is_object).unwrap_or_else(|| json!({}));
+        let base = base.filter(Value::is_object).or_else(|| name.is_none().then(|| json!({})));
+        // Without it what the form does not show would be lost.
+        let rule = "must be the definition from which the form was filled";
+        let base = base.ok_or_else(|| OpError::parameter("base", rule))?;
         let revision = form.get("revision").and_then(|text| text.parse().ok());
         let source = form.all("source").next().filter(|_| form.get("view") == Some("source"));
         let view = match source {
             Some(source) => FormView::Source(source.replace("\r\n", "\n")),
             None => FormView::Fields(FormTexts::sent(&base, &form.fields)),
         };
-        Self { name, revision, base, view }
+        Ok(Self { name, revision, base, view })
     }
 
     /// The body that the form means, and what cannot be read in it.
@@ -311,7 +314,7 @@ pub(super) async fn send(SentEdit { form, name }: SentEdit) -> Response {
 async fn sent(form: &Form, name: Option<String>) -> Result<Response, OpError> {
     let visit = &form.visit;
     let view = visit.view().await?;
-    let mut edited = TaskForm::sent(name, form);
+    let mut edited = TaskForm::sent(name, form)?;
     let mut beside = Beside::default();
     let mut status = StatusCode::OK;
     match form.get("step") {

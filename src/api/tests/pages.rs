@@ -87,7 +87,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Opens a page and sends a form with its token, sure of what it does.
-    async fn act(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Seen {
+    pub(super) async fn act(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Seen {
         let token = self.get(page).await.expect(200).field("token");
         let mut all = vec![("token", token.as_str()), ("sure", "1")];
         all.extend_from_slice(fields);
