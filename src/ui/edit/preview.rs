@@ -154,6 +154,7 @@ fn schedule(visit: &Visit, clock: &ZoneClock, zone: &str, ticks: &DraftTicks) ->
     let preview = &ticks.preview;
     let words = if visit.lang == Language::Zh { &preview.words_zh } else { &preview.words };
     let utc = ZoneClock::new("UTC", clock.now(), visit.lang);
+    let in_utc = zone == "UTC";
     let noted = preview.ticks.iter().any(|tick| tick.note.is_some() || tick.excluded.is_some());
     html! {
         p.words role="status" { (words) }
@@ -165,14 +166,14 @@ fn schedule(visit: &Visit, clock: &ZoneClock, zone: &str, ticks: &DraftTicks) ->
                 table.next-ten {
                     thead { tr {
                         th scope="col" { (visit.lang.fill(text::IN_ZONE, &[zone])) }
-                        th scope="col" { "UTC" }
+                        @if !in_utc { th scope="col" { "UTC" } }
                         @if noted { th scope="col" { (visit.say(text::NOTE)) } }
                     } }
                     tbody {
                         @for tick in &preview.ticks {
                             tr {
                                 td { (clock.dated(tick.at.0)) }
-                                td { (utc.dated(tick.at.0)) }
+                                @if !in_utc { td { (utc.dated(tick.at.0)) } }
                                 @if noted { td.note-of {
                                     @if let Some(calendar) = &tick.excluded {
                                         (parts::badge(visit, "excluded")) " " (calendar) " "

@@ -96,7 +96,7 @@ texts! {
     NEXT_REPLACES: "replaces it: the first one is stopped", "替换：停止前一次";
     STOPPED_AFTER: "An attempt is stopped after; 0s: never", "单次尝试的时限；0s 为不限";
     REPEATED: "If an attempt fails, it is repeated at most so many times", "失败后最多重试次数";
-    REPEATED_AFTER: "after", "重试间隔";
+    REPEATED_AFTER: "after a delay of", "重试间隔";
     BACKOFF: "Each further delay is", "之后的间隔";
     BACKOFF_FIXED: "the same", "不变";
     BACKOFF_EXPONENTIAL: "twice as long", "加倍";
