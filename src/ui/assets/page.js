@@ -255,7 +255,7 @@
       // What is empty is not called wrong before it is sent.
       if (!field || !next || (field.value === '' && !at.firstChild)) continue;
       morph(at, next);
-      if (next.querySelector('.problem')) field.setAttribute('aria-invalid', 'true');
+      if (at.querySelector('.problem')) field.setAttribute('aria-invalid', 'true');
       else field.removeAttribute('aria-invalid');
     }
   };
