@@ -117,6 +117,12 @@ pub fn read_text(text: &str) -> Result<Value, String> {
     Ok(documents.pop().unwrap_or_default())
 }
 
+/// Where the values of such a text are.
+#[must_use]
+pub fn lines_of(text: &str) -> FileLines {
+    FileLines(yaml_lines(text))
+}
+
 /// Writes a value in the format that [`read_text`] reads.
 #[must_use]
 pub fn write_text(value: &Value) -> String {

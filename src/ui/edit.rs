@@ -404,6 +404,17 @@ async fn page(
     Ok(Page { section: Section::Tasks, title, body })
 }
 
+/// Tells problems with the lines of a text.
+fn with_lines(problems: &mut [FieldError], source: &str) {
+    let lines = files::lines_of(source);
+    // What is wrong with the text as a whole says where.
+    for problem in problems.iter_mut().filter(|problem| !problem.pointer.is_empty()) {
+        if let Some(line) = lines.of(0, &problem.pointer) {
+            problem.message.insert_str(0, &format!("line {line}: "));
+        }
+    }
+}
+
 /// Computes what the definition means.
 fn previewed(visit: &Visit, view: &StateView, edited: &TaskForm, beside: Beside) -> Previewed {
     let (body, unreadable) = edited.body();
@@ -435,6 +446,9 @@ fn previewed(visit: &Visit, view: &StateView, edited: &TaskForm, beside: Beside)
     if let Some(taken) = refused.take_if(of_name) {
         let (code, message) = (taken.code().as_str().into(), taken.detail().to_owned());
         problems.push(FieldError { pointer: "/name".to_owned(), code, message });
+    }
+    if let FormView::Source(source) = &edited.view {
+        with_lines(&mut problems, source);
     }
     let task = edited.task(view);
     let changes = spec.as_ref().and_then(|spec| {

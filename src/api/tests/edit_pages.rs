@@ -234,7 +234,9 @@ async fn yaml_and_form_are_two_views_of_the_same() {
     let wrong = area(&source).replace("timeout: \"5m\"", "timeout: long");
     let held =
         step(&mut browser, page, &source, "preview", &[("source", &wrong)]).await.expect(200);
-    assert!(held.html.contains("<code>/timeout</code>"), "{}", held.html);
+    let line = 1 + wrong.lines().position(|line| line.starts_with("timeout")).unwrap();
+    let told = format!("<code>/timeout</code> line {line}: must be a duration");
+    assert!(held.html.contains(&told), "{told}: {}", held.html);
     rig.stop().await;
 }
 
