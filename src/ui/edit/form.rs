@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::fields::{ACTIONS, FIELDS, FieldDef, FieldPlace, InputKind, RULES};
 use super::overlay::{ACTION, FormTexts, RULE, field_of};
-use super::{FormView, TaskForm};
+use super::task_form::{FormView, TaskForm};
 use crate::dto::FieldError;
 use crate::ui::text::{Text, edit as text};
 use crate::ui::visit::Visit;

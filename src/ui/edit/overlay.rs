@@ -160,7 +160,8 @@ impl Overlaid {
         }
         for (key, value) in former.into_iter().flatten() {
             let of_rule = key == "every" || RULES.iter().any(|(word, _)| *word == key);
-            if !of_rule && !(other && key == "anchor") {
+            let of_former = of_rule || (other && key == "anchor");
+            if !of_former {
                 schedule.insert(key, value);
             }
         }

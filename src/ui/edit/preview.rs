@@ -2,8 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::fields::FIELDS;
 use super::overlay::field_of;
-use super::{Conflict, FormView, TaskForm, fields::FIELDS, year};
+use super::task_form::{Conflict, FormView, TaskForm};
+use super::year;
 use crate::domain::time::Timestamp;
 use crate::dto::{ChangeView, FieldError};
 use crate::ops::draft::{DraftTicks, TickChanges};
