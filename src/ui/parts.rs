@@ -7,7 +7,7 @@ use super::clock::{ZoneClock, rough};
 use super::text::{self, Text};
 use super::visit::Visit;
 use crate::domain::time::Millis;
-use crate::dto::{ExecutionView, LastExecution, NextTick, QueueView, ListPlace};
+use crate::dto::{ExecutionView, LastExecution, ListPlace, NextTick, QueueView};
 use crate::ops::lists::{SearchedPage, encode};
 
 /// The address of a task's page.

@@ -64,7 +64,7 @@ async fn picture() -> TestResult<()> {
 async fn until_ended(cluster: &ProcessCluster, count: u64) -> TestResult<()> {
     let api = cluster.api(1);
     loop {
-        let stats = api.get("/api/v1/stats").await?;
+        let stats = api.get("/api/v1/executions/stats").await?;
         let ended = stats["success"].as_u64().unwrap_or(0) + stats["failed"].as_u64().unwrap_or(0);
         if ended >= count {
             return Ok(());
