@@ -131,7 +131,7 @@ def window(node, pid, seconds):
 
 def open_pages(node, pid, paths, count, seconds):
     print(f"without open pages: {'%.1f %% of a core; lag %s' % window(node, pid, seconds)}", flush=True)
-    for name, kinds in [("mixed", paths), *[(path, [path]) for path in paths]]:
+    for name, kinds in [("pages of each kind", paths), ("overviews", ["/"])]:
         stop = threading.Event()
         pages = [OpenPage(node, kinds[at % len(kinds)], stop) for at in range(count)]
         for page in pages:
@@ -142,7 +142,7 @@ def open_pages(node, pid, paths, count, seconds):
         used = window(node, pid, seconds)
         times = sorted(took for page in pages for took in page.times)
         asked = f"{len(times) / seconds:.1f}/s, p99 {some(times, .99):.0f} ms" if times else "none"
-        print(f"{count} open, {name}: {'%.1f %% of a core; lag %s' % used}; pages {asked}", flush=True)
+        print(f"{count} {name}: {'%.1f %% of a core; lag %s' % used}; pages {asked}", flush=True)
         stop.set()
         time.sleep(6)
 

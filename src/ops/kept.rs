@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::context::{Context, StateView};
+use super::week::{self, WeekTicks};
 use super::{OpError, plans};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::{State, Task};
@@ -23,6 +24,8 @@ use crate::life;
 
 /// What is asked for less often is computed anew.
 const IDLE: Duration = Duration::from_secs(600);
+/// A count of a week is good for so many times the time that it took.
+const WEEK_REST: u32 = 20;
 
 /// See the module.
 #[derive(Default)]
@@ -31,6 +34,7 @@ pub struct KeptTasks {
     next: KeptPlace<TasksInOrder>,
     last: KeptPlace<TasksInOrder>,
     first: KeptPlace<FirstTicks>,
+    week: KeptPlace<KeptWeek>,
 }
 
 /// An order of all tasks.
@@ -59,6 +63,20 @@ impl KeptTasks {
             _ => TasksInOrder::of(view, order),
         };
         place.with(follow, look)
+    }
+
+    /// The ticks of a week. They are counted again after twenty times as long as that took.
+    pub(crate) fn week(&self, view: &StateView, bounds: &[Timestamp]) -> WeekTicks {
+        let follow = |known: Option<KeptWeek>| match known {
+            Some(known) if known.bounds == bounds && known.until > Instant::now() => known,
+            _ => {
+                let begun = Instant::now();
+                let ticks = week::count(view, bounds);
+                let until = Instant::now() + begun.elapsed() * WEEK_REST;
+                KeptWeek { bounds: bounds.to_vec(), ticks, until }
+            }
+        };
+        self.week.with(follow, |known| known.ticks.clone())
     }
 
     /// The first ticks of all tasks, as of a state. One at a time looks at them.
@@ -140,6 +158,13 @@ impl<T: Send + 'static> KeptPlace<T> {
             }
         }
     }
+}
+
+/// The ticks of the hours of a week.
+struct KeptWeek {
+    bounds: Vec<Timestamp>,
+    ticks: WeekTicks,
+    until: Instant,
 }
 
 /// How many tasks each node owns.

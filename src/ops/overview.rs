@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::bars::{self, ExecutionBar};
 use super::context::{Context, StateView};
@@ -39,6 +39,8 @@ const COUNTED: u64 = 600;
 const EXECUTIONS: usize = 20_000;
 /// Executions that were made so long before the hour are not looked at, unless they run.
 const EARLIER: Millis = Millis::from_secs(24 * 3_600);
+/// Who can do without an overview waits for it so long.
+const SOON: Duration = Duration::from_millis(200);
 /// The shortest time between two passes.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A pass takes at most this part of the time.
@@ -188,13 +190,22 @@ pub(crate) async fn of(context: &Arc<Context>, view: &StateView) -> Result<Arc<O
     }
 }
 
+/// The newest overview, if it can be had at once; the first one of many tasks takes seconds.
+pub(crate) async fn soon(context: &Arc<Context>, view: &StateView) -> Option<Arc<Overview>> {
+    let (context, view) = (Arc::clone(context), view.clone());
+    let made = life::spawn(async move { of(&context, &view).await });
+    timeout(SOON, made).await.ok()?.ok()?.ok()
+}
+
 async fn pass(context: &Arc<Context>, view: StateView) -> Result<Arc<Overview>, OpError> {
     let _begun = RunningPass(context);
     let shared = Arc::clone(context);
     let timed = move || {
-        let begun = Instant::now();
-        let made = shared.kept.first_ticks(&view, |first| compute(&view, first));
-        (Arc::new(made), begun.elapsed())
+        // The first ticks take long once, and follow the state from then on.
+        shared.kept.first_ticks(&view, |first| {
+            let begun = Instant::now();
+            (Arc::new(compute(&view, first)), begun.elapsed())
+        })
     };
     let (made, took) = context.scans.run(timed).await?;
     let mut kept = context.overview.0.lock();

@@ -79,8 +79,9 @@ async fn made(visit: &Visit, name: String) -> Result<Page, OpError> {
     let view = visit.view().await?;
     let clock = visit.clock(&view);
     let asked = visit.clone();
-    let overview = overview::of(&visit.context, &view).await?;
-    let shown = visit.context.scans.run(move || read(&asked, &view, &overview, &name)).await??;
+    let overview = overview::soon(&visit.context, &view).await;
+    let scan = move || read(&asked, &view, overview.as_deref(), &name);
+    let shown = visit.context.scans.run(scan).await??;
     let title = shown.task.id.clone();
     Ok(Page { section: Section::Tasks, title, body: body(visit, &clock, &shown) })
 }
@@ -88,7 +89,7 @@ async fn made(visit: &Visit, name: String) -> Result<Page, OpError> {
 fn read(
     visit: &Visit,
     view: &StateView,
-    overview: &Overview,
+    overview: Option<&Overview>,
     name: &str,
 ) -> Result<TaskPage, OpError> {
     let task = view.task(name)?;
@@ -137,14 +138,14 @@ fn read(
 }
 
 /// The tasks before and after a task.
-fn chains_of(view: &StateView, overview: &Overview, name: &str) -> ChainGraph {
+fn chains_of(view: &StateView, overview: Option<&Overview>, name: &str) -> ChainGraph {
     let starts = |task: &str| {
         let spec = view.state.named(task).and_then(|task| task.spec());
         let names = spec.into_iter().flat_map(|spec| spec.then.names());
         names.map(|(on, name)| (on.word(), name.to_owned())).collect()
     };
     let started_by = |task: &str| {
-        let starters = overview.starters.get(task).into_iter().flatten();
+        let starters = overview.and_then(|all| all.starters.get(task)).into_iter().flatten();
         starters.map(|name| name.to_string()).collect()
     };
     chains::graph(name, starts, started_by)

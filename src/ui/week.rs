@@ -1,5 +1,7 @@
 //! `/week`: how the ticks are spread over the hours of the next seven days.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -36,10 +38,10 @@ async fn made(visit: &Visit) -> Result<Page, OpError> {
         let found = hours.find(|ends| ends.first() == Some(&hour))?;
         Some((hour, *found.get(1)?))
     });
-    let known = bounds.clone();
+    let (known, shared) = (bounds.clone(), Arc::clone(&visit.context));
     let scan = move || {
         let tasks = asked.map(|(from, to)| (from, week::of_hour(&view, from, to)));
-        (week::count(&view, &known), tasks)
+        (shared.kept.week(&view, &known), tasks)
     };
     let (week, tasks) = visit.context.scans.run(scan).await?;
     let title = visit.say(text::WEEK).to_owned();
