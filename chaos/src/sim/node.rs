@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use punctual::api::{
-    self, ApiSettings, Context, KeptOverview, NodeFiles, RunningParts, Scans, Streams,
+    self, ApiSettings, Context, KeptOverview, KeptTasks, NodeFiles, RunningParts, Scans, Streams,
 };
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{
@@ -229,6 +229,7 @@ impl SimMachine {
             scans: Scans::default(),
             streams: Streams::new(STREAMS_MAX, STREAMS_MAX),
             overview: KeptOverview::default(),
+            kept: KeptTasks::default(),
             files: NodeFiles::default(),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
