@@ -9,7 +9,7 @@ const TASKS: usize = 60;
 
 /// A task of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChainedTask {
+pub(crate) struct GraphTask {
     /// Its name.
     pub name: String,
     /// Steps from the task of the graph: negative before it, positive after it.
@@ -33,7 +33,7 @@ pub(crate) struct ChainEdge {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChainGraph {
     /// The tasks. The first one is that of the graph.
-    pub tasks: Vec<ChainedTask>,
+    pub tasks: Vec<GraphTask>,
     /// The chains between them.
     pub edges: Vec<ChainEdge>,
     /// Whether there are more tasks than the graph shows.
@@ -80,7 +80,7 @@ impl ChainGraph {
         }
         let row = self.tasks.iter().filter(|task| task.step == step).count();
         known.insert(name.to_owned(), self.tasks.len());
-        self.tasks.push(ChainedTask { name: name.to_owned(), step, row });
+        self.tasks.push(GraphTask { name: name.to_owned(), step, row });
         true
     }
 

@@ -1,25 +1,23 @@
 //! What a clock change does to a tick, in Chinese. The English text is the `Display` of [`Note`].
 
-use jiff::civil::DateTime;
-
-use crate::domain::schedule::{ClockChange, Fold, Note, Pass};
+use crate::domain::schedule::{ClockChange, Fold, Note, Pass, Shown};
 
 /// A note in Chinese.
 pub(crate) fn note_zh(note: &Note) -> String {
     match note {
         Note::Shifted { local, jump } => format!(
             "{} 不存在（{}）；dst.gap = shift：取空隙之后的第一个时刻",
-            shown(*local),
+            Shown(*local),
             change(jump)
         ),
         Note::LeftOut { local, jump, elapsed: false } => format!(
             "此前的 {} 被跳过：该时间不存在（{}）；dst.gap = skip",
-            shown(*local),
+            Shown(*local),
             change(jump)
         ),
         Note::LeftOut { local, jump, elapsed: true } => format!(
             "此前的 {} 不存在（{}）；该调度按经过的时间计算，不补充触发",
-            shown(*local),
+            Shown(*local),
             change(jump)
         ),
         Note::Repeated { local, jump, pass, fold } => {
@@ -33,19 +31,13 @@ pub(crate) fn note_zh(note: &Note) -> String {
                 Some(Fold::Both) => "dst.fold = both",
                 None => "该调度按经过的时间计算，两次均触发",
             };
-            format!("{} 的{pass}，该时间出现两次（{}）；{policy}", shown(*local), change(jump))
+            format!("{} 的{pass}，该时间出现两次（{}）；{policy}", Shown(*local), change(jump))
         }
     }
 }
 
 fn change(jump: &ClockChange) -> String {
-    format!("时钟从 {} 调到 {}", shown(jump.from), shown(jump.to))
-}
-
-/// A local date and time; seconds are omitted if zero.
-fn shown(at: DateTime) -> String {
-    let form = if at.second() == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" };
-    at.strftime(form).to_string()
+    format!("时钟从 {} 调到 {}", Shown(jump.from), Shown(jump.to))
 }
 
 #[cfg(test)]

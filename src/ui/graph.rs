@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::parts;
 use super::text;
 use super::visit::Visit;
-use crate::ops::chains::{ChainEdge, ChainGraph, ChainedTask};
+use crate::ops::chains::{ChainEdge, ChainGraph, GraphTask};
 
 /// The width of a task, and the space to those of the next step.
 const WIDTH: i32 = 170;
@@ -30,7 +30,7 @@ pub(super) fn chains(
     let rows = graph.tasks.iter().map(|task| task.row + 1).max().unwrap_or(1);
     let rows = i32::try_from(rows).unwrap_or(1);
     let (width, height) = ((last - first) * (WIDTH + SPACE) + WIDTH + 40, rows * ROW + 24);
-    let place = |task: &ChainedTask| Place::of(task, first);
+    let place = |task: &GraphTask| Place::of(task, first);
     html! {
         section.card #chain {
             h2 { (visit.say(text::CHAIN)) }
@@ -70,7 +70,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(task: &ChainedTask, first: i32) -> Self {
+    fn of(task: &GraphTask, first: i32) -> Self {
         let row = i32::try_from(task.row).unwrap_or_default();
         Self { x: (task.step - first) * (WIDTH + SPACE), y: row * ROW }
     }
@@ -81,7 +81,7 @@ impl Place {
 fn drawn(
     visit: &Visit,
     edge: &ChainEdge,
-    (from, to): (&ChainedTask, &ChainedTask),
+    (from, to): (&GraphTask, &GraphTask),
     (begin, end): (Place, Place),
 ) -> Markup {
     let words: Vec<String> = edge.on.iter().map(|on| visit.lang.word(on)).collect();

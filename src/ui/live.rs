@@ -58,7 +58,7 @@ fn unescaped(segment: &str) -> String {
 }
 
 /// What a stream remembers.
-struct Told {
+struct PageStream {
     context: Arc<Context>,
     reader: EventFollower,
     watched: WatchedThing,
@@ -66,7 +66,7 @@ struct Told {
     mark: Mark,
 }
 
-impl Told {
+impl PageStream {
     async fn begin(context: Arc<Context>, path: &str) -> Result<Self, OpError> {
         let (watched, rest) = watched(path);
         let all = EventFilter::default();
@@ -103,7 +103,7 @@ fn rest(shortest: Duration, open: i64) -> Duration {
 /// `GET /live`: an event `changed` for each change, or for several together.
 pub(super) async fn changes(visit: Visit, stopping: Option<Extension<Stopping>>) -> Response {
     let path = visit.get("path").unwrap_or("/");
-    let told = match Told::begin(Arc::clone(&visit.context), path).await {
+    let told = match PageStream::begin(Arc::clone(&visit.context), path).await {
         Ok(told) => told,
         Err(problem) => return visit.refuse(&problem),
     };

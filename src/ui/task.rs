@@ -18,7 +18,7 @@ use crate::dto::{
     AssignmentView, ExecutionView, NextTick, RevisionsView, TaskBody, TaskStatsView, TaskView,
     TickView, WhyView, short,
 };
-use crate::ops::chains::{self, ChainGraph, ChainedTask};
+use crate::ops::chains::{self, ChainGraph, GraphTask};
 use crate::ops::context::StateView;
 use crate::ops::executions::{self, ExecutionFilter};
 use crate::ops::lists::PageRequest;
@@ -110,7 +110,7 @@ fn read(
         failed: false,
     };
     let chains = chains_of(view, overview, name);
-    let last = |task: &ChainedTask| {
+    let last = |task: &GraphTask| {
         let last = view.state.named(&task.name)?.history.executions.back()?;
         Some((task.name.clone(), words::status(last.status)))
     };

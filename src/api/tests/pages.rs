@@ -162,6 +162,12 @@ async fn the_page_speaks_the_language_that_the_browser_or_its_user_wants() {
     let mut browser = Browser::with(&rig, "accept-language", "zh-CN,en;q=0.5");
     let seen = browser.get("/").await.expect(200);
     assert!(seen.html.contains("lang=\"zh\"") && seen.html.contains("概览"), "{}", seen.html);
+    let at = rig.get("/tasks/a%40b%2Bc/next").await.body["items"][0]["at"].clone();
+    let why = browser.get(&format!("/tasks/a%40b%2Bc?at={}", at.as_str().unwrap())).await;
+    for shown in ["将由负责节点 n1 触发", "1 个符合条件的节点中，n1 得到的数最小"]
+    {
+        assert!(why.html.contains(shown), "{shown}: {}", why.html);
+    }
     let chosen =
         [("language", "en"), ("theme", "dark"), ("zone", "Asia/Shanghai"), ("back", "/week")];
     let seen = browser.act("/", "/settings", &chosen).await.expect(303);

@@ -23,7 +23,7 @@ use crate::domain::time::{Millis, Timestamp};
 pub use self::cron::parse_cron;
 pub use self::error::ScheduleError;
 pub use self::names::{parse_weekday, weekday_name};
-pub use self::note::{ClockChange, Note, NotedTick, Pass};
+pub use self::note::{ClockChange, Note, NotedTick, Pass, Shown};
 pub use self::plan::{MIN_INTERVAL, Plan};
 pub use self::warning::{Warning, warnings};
 

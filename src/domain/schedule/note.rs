@@ -118,7 +118,7 @@ impl fmt::Display for ClockChange {
 }
 
 /// Displays a local date and time; seconds are omitted if zero.
-struct Shown(DateTime);
+pub struct Shown(pub DateTime);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
