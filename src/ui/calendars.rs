@@ -22,7 +22,9 @@ pub(super) async fn list(visit: Visit) -> Response {
 
 async fn made(visit: &Visit) -> Result<Page, OpError> {
     let view = visit.view().await?;
-    let ListView { items, place } = calendars::list(&view, &page_of(visit, SHOWN)?);
+    let page = page_of(visit, SHOWN)?;
+    let scan = move || calendars::list(&view, &page);
+    let ListView { items, place } = visit.context.scans.run(scan).await?;
     let title = visit.say(text::CALENDARS).to_owned();
     let body = html! {
         h1 { (title) }

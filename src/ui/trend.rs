@@ -66,7 +66,7 @@ fn chart(
         section.card.trend {
             header.title {
                 h2 { (visit.say(name)) }
-                p.muted { @for (word, ms) in lines { span.total { (word) " " (ms.map(|ms| rough(Millis(ms))).unwrap_or_default()) } } }
+                p.muted { @for (word, ms) in lines { @if let Some(ms) = ms { span.total { (word) " " (rough(Millis(ms))) } } } }
             }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(visit.say(name)) {
                 line.axis x1="0" x2=(WIDTH) y1=(HEIGHT - 1.0) y2=(HEIGHT - 1.0) {}
