@@ -103,14 +103,13 @@ pub fn read(path: &Path) -> Result<Value, String> {
     Ok(file.documents.pop().unwrap_or_default())
 }
 
-/// Reads a text that has one value: YAML, which includes JSON. An empty one is null. Without the
-/// feature `cli` it is JSON.
+/// Reads a text that has one value: YAML without aliases, which includes JSON. An empty one is null.
+/// Without the feature `cli` it is JSON.
 ///
 /// # Errors
 /// A sentence with the location.
 pub fn read_text(text: &str) -> Result<Value, String> {
-    let end = if cfg!(feature = "cli") { "yaml" } else { "json" };
-    let mut documents = parse(text, end)?;
+    let mut documents = foreign(text)?;
     if documents.len() > 1 {
         return Err("a second document begins; one is meant here".to_owned());
     }
@@ -153,6 +152,17 @@ fn parse(text: &str, end: &str) -> Result<Vec<Value>, String> {
         "toml" => toml::parse(text).map(|value| vec![value]),
         _ => yaml(text),
     }
+}
+
+/// A text that comes over the network.
+#[cfg(feature = "cli")]
+fn foreign(text: &str) -> Result<Vec<Value>, String> {
+    yaml::parse_foreign(text)
+}
+
+#[cfg(not(feature = "cli"))]
+fn foreign(text: &str) -> Result<Vec<Value>, String> {
+    parse(text, "json")
 }
 
 #[cfg(feature = "cli")]

@@ -89,7 +89,16 @@ pub(crate) fn searched(
     let state = &view.state;
     let fits = |(task, one): (&Arc<Task>, &Execution)| filter.tasks.fits(task) && filter.fits(one);
     let key = |(_, one): (&Arc<Task>, &Execution)| one.id.to_string();
-    let page = search(state.executions_before(before), limit, fits, key);
+    let page = match filter.tasks.names.as_slice() {
+        // A task keeps far fewer than the cluster.
+        [name] if !is_glob(name) => {
+            let task = state.named(name).into_iter();
+            let own = task
+                .flat_map(|task| task.history.executions.iter().rev().map(move |one| (task, one)));
+            search(own.filter(|(_, one)| one.id < before), limit, fits, key)
+        }
+        _ => search(state.executions_before(before), limit, fits, key),
+    };
     let mut queues = QueuePositions::new(state);
     let items = page.items.into_iter().map(|(task, one)| views::queued(&mut queues, task, one));
     SearchedPage { items: items.collect(), next: page.next, unfinished: page.unfinished }

@@ -19,11 +19,15 @@ use super::{OpError, plans};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::calendar::CalendarRecord;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::life;
 
 /// What is asked for less often is computed anew.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_secs(60);
+/// Of requests at the same time one may come later with an earlier time.
+const SLACK: Millis = Millis::from_secs(5);
+/// Weeks that are kept: they begin with the day of their viewer's zone.
+const WEEKS: usize = 8;
 /// A count of a week is good for so many times the time that it took.
 const WEEK_REST: u32 = 20;
 
@@ -34,7 +38,7 @@ pub struct KeptTasks {
     next: KeptPlace<TasksInOrder>,
     last: KeptPlace<TasksInOrder>,
     first: KeptPlace<FirstTicks>,
-    week: KeptPlace<KeptWeek>,
+    week: KeptPlace<Vec<KeptWeek>>,
 }
 
 /// An order of all tasks.
@@ -67,16 +71,23 @@ impl KeptTasks {
 
     /// The ticks of a week. They are counted again after twenty times as long as that took.
     pub(crate) fn week(&self, view: &StateView, bounds: &[Timestamp]) -> WeekTicks {
-        let follow = |known: Option<KeptWeek>| match known {
-            Some(known) if known.bounds == bounds && known.until > Instant::now() => known,
-            _ => {
+        let mut asked = None;
+        let follow = |known: Option<Vec<KeptWeek>>| {
+            let mut known = known.unwrap_or_default();
+            known.retain(|week| week.until > Instant::now());
+            asked = known.iter().find(|week| week.bounds == bounds).map(|week| week.ticks.clone());
+            if asked.is_none() {
                 let begun = Instant::now();
                 let ticks = week::count(view, bounds);
                 let until = Instant::now() + begun.elapsed() * WEEK_REST;
-                KeptWeek { bounds: bounds.to_vec(), ticks, until }
+                asked = Some(ticks.clone());
+                known.truncate(WEEKS - 1);
+                known.push(KeptWeek { bounds: bounds.to_vec(), ticks, until });
             }
+            known
         };
-        self.week.with(follow, |known| known.ticks.clone())
+        self.week.with(follow, |_known| ());
+        asked.unwrap_or_default()
     }
 
     /// The first ticks of all tasks, as of a state. One at a time looks at them.
@@ -150,10 +161,20 @@ impl<T: Send + 'static> KeptPlace<T> {
     async fn forget(self) {
         loop {
             sleep(IDLE).await;
-            let mut content = self.0.lock();
-            if !std::mem::replace(&mut content.used, false) {
-                content.known = None;
+            let place = self.clone();
+            // Somebody may look at it for some time, and to give back much takes time too.
+            let forgotten = life::blocking(move || {
+                let mut content = place.0.lock();
+                if std::mem::replace(&mut content.used, false) {
+                    return false;
+                }
                 content.watched = false;
+                let former = content.known.take();
+                drop(content);
+                drop(former);
+                true
+            });
+            if forgotten.await.unwrap_or(true) {
                 return;
             }
         }
@@ -233,7 +254,7 @@ impl TickRules {
         self.scheduler == cluster.scheduler
             && self.timezone == cluster.timezone
             && self.calendars.iter().eq(view.state.calendars())
-            && self.now <= view.now
+            && self.now.minus(SLACK) <= view.now
     }
 }
 
@@ -261,7 +282,7 @@ impl FirstTicks {
                 None => self.first.get_mut(slot).into_iter().for_each(|first| *first = None),
             }
         }
-        self.rules.now = view.now;
+        self.rules.now = self.rules.now.max(view.now);
         self
     }
 
@@ -309,7 +330,7 @@ impl TasksInOrder {
 
     fn follow(mut self, view: &StateView) -> Self {
         let former = std::mem::replace(&mut self.view, view.clone());
-        self.rules.now = view.now;
+        self.rules.now = self.rules.now.max(view.now);
         for (slot, former, task) in view.state.changed_tasks(&former.state) {
             if let Some(former) = former {
                 self.take(slot, &former.live.name);

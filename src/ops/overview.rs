@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::bars::{self, ExecutionBar};
 use super::context::{Context, StateView};
@@ -41,6 +41,8 @@ const EXECUTIONS: usize = 20_000;
 const EARLIER: Millis = Millis::from_secs(24 * 3_600);
 /// Who can do without an overview waits for it so long.
 const SOON: Duration = Duration::from_millis(200);
+/// Between two looks whether the first overview is there.
+const LOOK: Duration = Duration::from_millis(20);
 /// The shortest time between two passes.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A pass takes at most this part of the time.
@@ -185,8 +187,25 @@ pub(crate) async fn of(context: &Arc<Context>, view: &StateView) -> Result<Arc<O
             }));
             Ok(known)
         }
-        // Who asks at the same moment for the first one computes it too.
+        None if !begin => match first(context).await {
+            Some(made) => Ok(made),
+            // The pass that ran was refused.
+            None => pass(context, view.clone()).await,
+        },
         _ => pass(context, view.clone()).await,
+    }
+}
+
+/// Waits for the first overview, which another one computes.
+async fn first(context: &Context) -> Option<Arc<Overview>> {
+    loop {
+        {
+            let kept = context.overview.0.lock();
+            if kept.overview.is_some() || !kept.running {
+                return kept.overview.clone();
+            }
+        }
+        sleep(LOOK).await;
     }
 }
 

@@ -17,7 +17,7 @@ const COUNTED: u64 = 100_000;
 const LISTED: usize = 200;
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WeekTicks {
     /// The ticks of each hour.
     pub hours: Vec<u64>,

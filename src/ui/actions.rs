@@ -318,6 +318,13 @@ pub(super) async fn executions(form: Form) -> Response {
         let rule = format!("at most {MANY} executions at once");
         return form.visit.refuse(&OpError::parameter("ids", rule));
     }
+    let button = form.visit.say(if retries { text::RETRY } else { text::DISMISS });
+    let title = form.visit.lang.fill(text::REALLY_EXECUTIONS, &[button, &ids.len().to_string()]);
+    let objects: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    let question = Question { title, button, objects: &objects, home: "/failed" };
+    if let Some(question) = confirm::ask(&form, &question) {
+        return question;
+    }
     let (mut good, mut refused) = (0_usize, Vec::new());
     for id in ids {
         let mut caller = form.caller();

@@ -247,6 +247,9 @@ async fn page(
 
 /// Tells problems with the lines of a text.
 fn with_lines(problems: &mut [FieldError], source: &str) {
+    if problems.iter().all(|problem| problem.pointer.is_empty()) {
+        return;
+    }
     let lines = files::lines_of(source);
     // What is wrong with the text as a whole says where.
     for problem in problems.iter_mut().filter(|problem| !problem.pointer.is_empty()) {

@@ -107,7 +107,8 @@ impl Visit {
                     script src=(js) defer {}
                 }
                 body data-live=(self.with(&[])) data-lost=(self.say(text::STREAM_LOST))
-                    data-zone=[self.zone.as_deref()] {
+                    data-zone=[self.zone.as_deref()]
+                    data-still[page.section == Section::None] {
                     a.skip href="#main" { (self.say(text::SKIP_TO_CONTENT)) }
                     header.top {
                         a.brand href="/" { img src=(icon) alt="" width="22" height="22"; "punctual" }

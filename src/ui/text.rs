@@ -303,6 +303,7 @@ texts! {
     BACK: "Back", "返回";
     REALLY: "{}: {}?", "{}：{}？";
     REALLY_MANY: "{}: {} tasks?", "{}：{} 个任务？";
+    REALLY_EXECUTIONS: "{}: {} executions?", "{}：{} 个执行？";
     ADD_MEMBER: "Add a member", "添加成员";
     ADD_MEMBER_HELP: "Start it first with an empty data folder and its id.", "请先以空数据目录和该 id 启动节点。";
     MEMBER_ID: "Id", "编号";

@@ -291,6 +291,9 @@ async fn what_cannot_be_taken_back_and_what_is_about_many_is_asked_first() {
     let task = rig.get("/tasks/a%40b%2Bc").await;
     let node = rig.get("/nodes/1").await;
     assert_eq!((&task.body["state"], &node.body["intent"]), (&json!("active"), &json!("none")));
+    let many = [("token", token.as_str()), ("action", "retry"), ("ids", "1 2"), ("key", "7")];
+    let seen = browser.post("/executions", &many).await.expect(200);
+    assert!(seen.html.contains("Retry: 2 executions?"), "{}", seen.html);
     // The question carries the form, so that its button does what was asked.
     let many = [("token", token.as_str()), ("action", "pause"), ("name", "a@b+c")];
     let seen = browser.post("/tasks", &many).await.expect(200);

@@ -193,3 +193,13 @@ fn long_files_are_read() {
     let all = parse(&one.repeat(20_000), "yaml").unwrap();
     assert_eq!(all.as_array().map(Vec::len), Some(20_000));
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_text_from_the_network_repeats_nothing() {
+    let text = "a: &x [1, 2]\nb: *x\n";
+    let told = super::read_text(text).unwrap_err();
+    assert!(told.contains("aliases are not used here") && told.contains("line 2"), "{told}");
+    let same = super::read_text("a: [1, 2]\nb: 007\n").unwrap();
+    assert_eq!(same, serde_json::json!({"a": [1, 2], "b": "007"}));
+}

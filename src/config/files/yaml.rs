@@ -22,6 +22,25 @@ const INDICATORS: [char; 8] = ['*', '@', '&', '!', '%', '`', '|', '>'];
 /// The problem with line and column, and the JSON pointer if it is known.
 pub(super) fn parse(text: &str) -> Result<Vec<Value>, String> {
     walk(text, refuse_rounded)?;
+    values(text)
+}
+
+/// The same of a text whose author need not be trusted. Aliases, which make much of little, are refused.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_foreign(text: &str) -> Result<Vec<Value>, String> {
+    walk(text, |node| {
+        if node.alias {
+            let (line, column) = (node.span.start.line(), node.span.start.col() + 1);
+            return Err(complaint(line, column, &node.path.pointer(), "aliases are not used here"));
+        }
+        refuse_rounded(node)
+    })?;
+    values(text)
+}
+
+fn values(text: &str) -> Result<Vec<Value>, String> {
     let options = serde_saphyr::options! {
         // The size of the file is limited. Aliases have limits of their own.
         budget: serde_saphyr::budget! {
@@ -44,7 +63,7 @@ pub(super) fn lines(text: &str) -> BTreeMap<(usize, String), usize> {
     let _complete = walk(text, |node| {
         let begins =
             node.path.at_key() || !matches!(node.path.0.last(), Some(YamlLevel::Map { .. }));
-        if begins {
+        if begins && node.path.length() <= POINTER_MAX {
             let line = node.span.start.line();
             found.entry((node.document, node.path.pointer())).or_insert(line);
         }
@@ -53,6 +72,8 @@ pub(super) fn lines(text: &str) -> BTreeMap<(usize, String), usize> {
     found
 }
 
+/// The line of a value with a longer pointer is not told, in bytes.
+const POINTER_MAX: usize = 1_024;
 /// How a document without a value is written.
 const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 
@@ -74,6 +95,15 @@ impl Path {
             YamlLevel::List(index) => format!("/{index}"),
         };
         self.0.iter().map(part).collect()
+    }
+
+    /// How long the pointer is about, in bytes.
+    fn length(&self) -> usize {
+        let part = |level: &YamlLevel| match level {
+            YamlLevel::Map { key, .. } => key.len() + 1,
+            YamlLevel::List(_) => 8,
+        };
+        self.0.iter().map(part).sum()
     }
 
     /// Whether the next node is a key.
@@ -103,6 +133,8 @@ struct YamlNode<'n> {
     document: usize,
     path: &'n Path,
     span: Span,
+    /// Whether it repeats another node.
+    alias: bool,
     /// Set if it is a scalar that is written without quotes and tag.
     plain: Option<&'n str>,
 }
@@ -141,7 +173,8 @@ fn walk(
                 documents += usize::from(!plain.is_some_and(|text| NULLS.contains(&text)));
             }
             let document = documents.saturating_sub(1);
-            see(&YamlNode { document, path: &path, span, plain })?;
+            let alias = matches!(event, Event::Alias(_));
+            see(&YamlNode { document, path: &path, span, alias, plain })?;
         }
         match event {
             Event::Scalar(..) | Event::Alias(_) => path.done(),

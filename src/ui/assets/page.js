@@ -25,7 +25,9 @@
     for (const form of forms) born.set(form, performance.now());
     return node;
   };
-  const form = (node) => node.nodeName === 'FORM' && node.method === 'post';
+  // A field may have the name of a property.
+  const posted = (form) => form.getAttribute('method') === 'post';
+  const form = (node) => node.nodeName === 'FORM' && posted(node);
 
   // Makes `to` of `from`, and leaves alone what is the same or in use.
   const morph = (from, to) => {
@@ -92,8 +94,8 @@
   let allowed = 0;
   const refresh = async () => {
     const begun = performance.now();
-    // A form for a task is kept as it is.
-    if (edit) return;
+    // A form for a task is kept as it is, and so is what was refused or asked.
+    if (edit || 'still' in body.dataset) return;
     if (asking || busy() || document.hidden || begun < allowed) {
       again = true;
       return;
@@ -145,7 +147,7 @@
     let before = false;
     stream.addEventListener('open', () => {
       // What happened meanwhile was not told.
-      if (before || !document.getElementById('lost').hidden) refresh();
+      if (before || performance.now() > 1000 || !document.getElementById('lost').hidden) refresh();
       before = true;
       lost(false);
     });
@@ -201,7 +203,7 @@
       form.append(sure);
       setTimeout(() => sure.remove());
     }
-    if (form.method === 'post') {
+    if (posted(form)) {
       if (sending) event.preventDefault();
       sending = true;
       setTimeout(() => { sending = false; }, 3000);
@@ -248,6 +250,8 @@
   // with a field is replaced.
   let wait = 0;
   let turn = 0;
+  let previewing = false;
+  let later = false;
   const told = (page) => {
     for (const at of edit.querySelectorAll('.problems')) {
       const field = document.getElementById(at.id.replace('e-', 'f-'));
@@ -260,25 +264,41 @@
     }
   };
   const preview = async () => {
+    // One at a time.
+    if (previewing) {
+      later = true;
+      return;
+    }
+    previewing = true;
+    later = false;
     const mine = ++turn;
     const fields = new URLSearchParams(new FormData(edit));
     fields.set('step', 'preview');
     try {
-      const answer = await fetch(edit.action, {
+      const answer = await fetch(edit.getAttribute('action'), {
         method: 'POST', body: fields, headers: { accept: 'text/html' },
         credentials: 'same-origin', signal: AbortSignal.timeout(15000),
       });
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       const next = page.getElementById('preview');
       if (mine !== turn || sending) return;
-      if (!next) throw new Error(String(answer.status));
-      morph(document.getElementById('preview'), next);
+      if (!next && answer.status >= 500) throw new Error(String(answer.status));
+      // What is refused for good is told where the preview is.
+      const place = document.getElementById('preview');
+      if (!next) {
+        place.replaceChildren(...page.getElementById('main').children);
+        return;
+      }
+      morph(place, next);
       told(page);
       lost(false);
     } catch {
       if (mine !== turn) return;
       lost(true);
       wait = setTimeout(preview, 3000);
+    } finally {
+      previewing = false;
+      if (later && !sending) preview();
     }
   };
   if (edit) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::overlay::{FormTexts, RULE, carry_over, overlay};
+use super::overlay::{FormTexts, carry_over, overlay};
 use crate::config::files;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
@@ -106,12 +106,8 @@ impl TaskForm {
         match &self.view {
             FormView::Fields(_) => self.view = FormView::Source(files::write_text(&body)),
             FormView::Source(_) if problems.is_empty() && body.is_object() => {
-                let texts = FormTexts::of(&body);
-                // The form has the canonical fields only.
-                let canonical = match texts.get(RULE) {
-                    "" => self.read(view, context, &body).ok().map(|spec| spec::write(&spec)),
-                    _ => None,
-                };
+                // The form has the canonical fields only. A text may have others too.
+                let canonical = self.read(view, context, &body).ok().map(|spec| spec::write(&spec));
                 self.show(canonical.unwrap_or(body));
             }
             FormView::Source(_) => {}
