@@ -5,6 +5,7 @@
 //! ([`context::StateView`]); whatever changes it is proposed.
 
 pub(crate) mod about;
+pub(crate) mod attention;
 pub(crate) mod backup;
 pub(crate) mod bars;
 pub(crate) mod bench;

@@ -10,11 +10,12 @@ use super::visit::Visit;
 use super::{edit, hours, minute, parts};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{ExecutionView, NodeView};
+use crate::ops::attention::{AttentionKind, TaskAttention};
 use crate::ops::context::StateView;
 use crate::ops::executions::{self, ExecutionFilter};
 use crate::ops::lists::PageRequest;
 use crate::ops::minute::MinuteTicks;
-use crate::ops::overview::{self, AttentionKind, Overview, TaskAttention};
+use crate::ops::overview::{self, Overview};
 use crate::ops::tasks::list::NamedTasks;
 use crate::ops::{OpError, nodes};
 

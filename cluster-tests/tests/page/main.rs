@@ -1,23 +1,19 @@
 //! The web page in a real browser: journeys of its users, its policy, and its accessibility. Without
 //! Chromium and its driver this is left out.
 
+mod browser;
 mod picture;
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use cluster_tests::{
     ClusterOptions, ProcessCluster, TestResult, field, free_address, items, shell, text, until,
 };
 use serde_json::{Value, json};
-use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 
-/// Where Debian and others keep the browser.
-const BROWSERS: [&str; 3] =
-    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+use browser::{Driver, USUAL, Visitor, Window};
+
 /// The file of axe-core, if the gate has fetched it.
 const AXE: &str = "PUNCTUAL_AXE";
 /// A folder for pictures of all pages, for those who want to look.
@@ -34,123 +30,6 @@ const PAGES: [&str; 9] = [
     "/week",
     "/calendars",
 ];
-
-/// How the browser is set up.
-#[derive(Clone, Copy)]
-struct Visitor {
-    script: bool,
-    language: &'static str,
-    theme: &'static str,
-}
-
-const USUAL: Visitor = Visitor { script: true, language: "en", theme: "light" };
-
-/// The driver of the browser, which ends with this.
-struct Driver {
-    port: u16,
-    browser: PathBuf,
-    /// Kept open, so that the driver may go on to print.
-    #[expect(dead_code, reason = "it closes when this ends")]
-    said: Lines<BufReader<ChildStdout>>,
-    _process: Child,
-}
-
-impl Driver {
-    /// None: this machine has no browser, or no driver for it.
-    async fn start() -> TestResult<Option<Self>> {
-        let Some(browser) = BROWSERS.map(PathBuf::from).into_iter().find(|path| path.exists())
-        else {
-            return Ok(None);
-        };
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let Ok(mut process) = command.spawn() else { return Ok(None) };
-        let mut said = BufReader::new(process.stdout.take().ok_or("its output")?).lines();
-        // "ChromeDriver was started successfully on port 41234."
-        let port = loop {
-            let line = said.next_line().await?.ok_or("the driver has ended")?;
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').parse::<u16>()?;
-            }
-        };
-        Ok(Some(Self { port, browser, said, _process: process }))
-    }
-
-    async fn open(&self, visitor: Visitor) -> TestResult<Window> {
-        let mut wanted = DesiredCapabilities::chrome();
-        let browser = self.browser.to_str().ok_or("the path of the browser")?;
-        wanted.set_binary(browser)?;
-        for arg in
-            ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"]
-        {
-            wanted.add_arg(arg)?;
-        }
-        wanted.set_browser_log_level(LoggingPrefsLogLevel::All)?;
-        if !visitor.script {
-            let off = json!({"profile.managed_default_content_settings.javascript": 2});
-            wanted.add_experimental_option("prefs", off)?;
-        }
-        let url = format!("http://127.0.0.1:{}", self.port);
-        let driver = WebDriver::new(url, wanted).await?;
-        driver.set_window_rect(0, 0, 1280, 900).await?;
-        Ok(Window { driver })
-    }
-}
-
-/// One window of the browser.
-struct Window {
-    driver: WebDriver,
-}
-
-impl Window {
-    async fn go(&self, cluster: &ProcessCluster, node: u8, path: &str) -> TestResult<()> {
-        self.driver.goto(format!("{}{path}", cluster.api(node).base())).await?;
-        Ok(())
-    }
-
-    /// The text of what a selector finds first.
-    async fn text(&self, css: &str) -> TestResult<String> {
-        Ok(self.driver.find(By::Css(css)).await?.text().await?)
-    }
-
-    /// Waits until the text of what a selector finds contains this.
-    async fn shows(&self, css: &str, what: &str) -> TestResult<()> {
-        until(&format!("{css} with {what:?}"), async || {
-            let text = self.text(css).await?;
-            if text.contains(what) { Ok(()) } else { Err(text.into()) }
-        })
-        .await
-    }
-
-    async fn click(&self, css: &str) -> TestResult<()> {
-        Ok(self.driver.find(By::Css(css)).await?.click().await?)
-    }
-
-    /// Presses a button that asks first.
-    async fn confirm(&self, css: &str) -> TestResult<()> {
-        self.click(css).await?;
-        Ok(self.driver.accept_alert().await?)
-    }
-
-    /// Every error that the page made, and every address that it loaded from.
-    async fn faults(&self, expected: &str) -> TestResult<Vec<String>> {
-        let log = self.driver.browser_log().await?;
-        let severe = log.into_iter().filter(|entry| entry.level == "SEVERE");
-        let mut faults: Vec<String> = severe
-            .map(|entry| entry.message)
-            .filter(|message| expected.is_empty() || !message.contains(expected))
-            .collect();
-        let script = "return performance.getEntriesByType('resource').map(e => e.name)\
-            .filter(name => !name.startsWith(location.origin + '/'))";
-        let foreign = self.driver.execute(script, Vec::new()).await?.convert::<Vec<String>>()?;
-        faults.extend(foreign.into_iter().map(|name| format!("it loads {name}")));
-        Ok(faults)
-    }
-
-    async fn close(self) -> TestResult<()> {
-        Ok(self.driver.quit().await?)
-    }
-}
 
 /// Three nodes with some tasks of each kind.
 async fn cluster() -> TestResult<ProcessCluster> {
